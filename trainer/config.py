@@ -71,7 +71,7 @@ class ModelConfig:
     channels: int = setting(1, "1 for grey, 3 for RGB.", at_least=1, at_most=4)
     latent_dim: int = setting(256, "Length of the latent vector z.", at_least=1)
     generator_filters: tuple[int, ...] = setting(
-        (128, 64, 32),
+        (128, 128, 64),
         "Channels after the dense layer, then after each block; a block doubles the resolution.",
         at_least=1,
     )
@@ -188,15 +188,15 @@ class Config:
         return _from_dict(cls, json.loads(text), "")
 
 
-def field_paths() -> list[str]:
-    """Dotted names of all fields, such as `train.epochs`."""
-    return [path for path, _, _ in _leaves(Config())]
+def is_field(path: str) -> bool:
+    """Whether there is a field of this dotted name, such as `train.epochs`."""
+    return path in _field_paths()
 
 
 def unknown_field_message(path: str) -> str:
     """One sentence for a field that does not exist, with the nearest one that does."""
-    near = difflib.get_close_matches(path, field_paths(), n=1, cutoff=0.5)
-    mend = f"did you mean {near[0]}?" if near else f"the fields are {', '.join(field_paths())}."
+    near = difflib.get_close_matches(path, _field_paths(), n=1, cutoff=0.5)
+    mend = f"did you mean {near[0]}?" if near else f"the fields are {', '.join(_field_paths())}."
     return f"there is no config field {path}: {mend}"
 
 
@@ -224,6 +224,10 @@ def _leaves(section: Any, prefix: str = "") -> Iterator[tuple[str, "dataclasses.
             yield from _leaves(value, f"{prefix}{field.name}.")
         else:
             yield f"{prefix}{field.name}", field, value
+
+
+def _field_paths() -> list[str]:
+    return [path for path, _, _ in _leaves(Config())]
 
 
 def _shown(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The one exception that is the user's to mend."""
+"""The exceptions that the command line turns into messages and exit codes."""
 
 
 class UserError(ValueError):
@@ -7,3 +7,15 @@ class UserError(ValueError):
     `trainer.main` and `trainer.data.prepare` print it without a traceback and
     exit with 2; every other exception is a defect and keeps its traceback.
     """
+
+
+class DivergedError(RuntimeError):
+    """Training reached NaN or infinity; the message names the step and the last checkpoint."""
+
+
+class StoppedError(Exception):
+    """A signal ended the run after its state was saved."""
+
+    def __init__(self, signal_number: int, message: str) -> None:
+        super().__init__(message)
+        self.signal_number = signal_number

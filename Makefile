@@ -1,0 +1,39 @@
+# make train   install into .venv, train on the embedded digits to the end (minutes)
+# make test    install what tests need and run them all
+# make lint    style, format and types
+# make clean   remove what the other targets made; runs/ and data/ stay
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: train test lint clean
+
+train: $(VENV)/trainer.installed
+	$(BIN)/python -m trainer.main --config=configs/digits.py --run_dir=runs/digits
+
+test: $(VENV)/test.installed
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(VENV)/test.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -not -path './.git/*' -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$(PYTHON) is $$($(PYTHON) --version 2>&1); this needs Python 3.11 or newer:" \
+			"make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/trainer.installed: setup.py | $(BIN)/python
+	$(BIN)/pip install --quiet --editable .
+	touch $@
+
+$(VENV)/test.installed: setup.py | $(BIN)/python
+	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@ $(VENV)/trainer.installed

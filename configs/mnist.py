@@ -1,0 +1,42 @@
+"""The seed's DCGAN on MNIST, with its settings: latent 256, RMSprop, 20 epochs.
+
+Paper:    Radford, Metz, Chintala 2015, https://arxiv.org/abs/1511.06434
+Data:     https://yann.lecun.org/exdb/mnist (train-images-idx3-ubyte.gz and its labels)
+Prepare:  python -m trainer.data.prepare --source=idx:DIR --output=data/mnist
+Command:  python -m trainer.main --config=configs/mnist.py --run_dir=runs/mnist
+
+G: z of 256 -> dense -> 7x7x128 -> two blocks of transposed convolution 4x4 stride 2,
+BatchNormalization and LeakyReLU, to 128 and 64 channels -> convolution 5x5 to 1 channel,
+tanh; 2.0 million weights. D: two blocks of convolution 4x4 stride 2 and LeakyReLU, to 64 and
+128 channels -> dropout -> one unit; 0.14 million weights.
+"""
+
+from trainer.config import (
+    Config,
+    DataConfig,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    RmspropConfig,
+    TrainConfig,
+)
+
+
+def get_config() -> Config:
+    """Every setting that the seed model states, stated again here."""
+    return Config(
+        data=DataConfig(source="tfds:mnist", records_dir="data/mnist"),
+        model=ModelConfig(
+            resolution=28,
+            channels=1,
+            latent_dim=256,
+            generator_filters=(128, 128, 64),
+            discriminator_filters=(64, 128),
+        ),
+        loss=LossConfig(real_label=0.9),
+        optimizer=OptimizerConfig(
+            generator=RmspropConfig(learning_rate=5e-4),
+            discriminator=RmspropConfig(learning_rate=5e-5),
+        ),
+        train=TrainConfig(global_batch_size=64, epochs=20),
+    )

@@ -1,0 +1,33 @@
+"""Metadata and requirements; BUILD.md says what each requirement is for."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+setup(
+    name="dcgan-trainer",
+    version="0.1.0",
+    description="Trains deep convolutional GANs in TensorFlow, on a laptop, GPUs and TPUs",
+    long_description=Path(__file__).with_name("README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    packages=find_packages(include=["trainer", "trainer.*"]),
+    install_requires=[
+        "absl-py>=2.1",
+        "importlib_resources>=6.0",
+        "keras>=3.10",
+        "matplotlib>=3.8",
+        "ml_collections>=1.0",
+        "numpy>=1.26",
+        "pillow>=10.3",
+        "scikit-learn>=1.5",
+        "tensorboard>=2.20,<2.22",
+        "tensorflow>=2.20,<2.22",
+        "tensorflow-datasets>=4.9.7",
+        "tqdm>=4.66",
+    ],
+    extras_require={
+        "test": ["mypy>=1.11", "pytest>=8.2", "pytest-xdist>=3.6", "ruff>=0.12"],
+    },
+)

@@ -1,0 +1,245 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from trainer.data import tfrecord
+from trainer.data.pipeline import fits_in_memory, replica_batches
+from trainer.data.tfrecord import Manifest
+from trainer.errors import UserError
+
+NUM_IMAGES = 53  # a prime: no batch divides it
+BATCH = 8
+IN_MEMORY, STREAMING = 1, 0  # MiB
+
+both_ways = pytest.mark.parametrize("budget", [IN_MEMORY, STREAMING], ids=["memory", "streaming"])
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Manifest]:
+    """Images of 2x2 pixels that all show their own number."""
+    folder = str(tmp_path_factory.mktemp("records"))
+    with tfrecord.ShardWriter(folder, 3) as writer:
+        for i in range(NUM_IMAGES):
+            writer.write(tfrecord.serialize(np.full([2, 2, 1], i, np.uint8), -1, "raw"))
+        manifest = Manifest(1, "npz:numbers.npz", (2, 2, 1), "raw", (), writer.commit())
+    tfrecord.write_manifest(folder, manifest)
+    return folder, manifest
+
+
+def numbers(
+    records: tuple[str, Manifest],
+    budget: int,
+    steps: int,
+    *,
+    seed: int = 3,
+    start_step: int = 0,
+    num_replicas: int = 1,
+    first_replica: int = 0,
+    local_replicas: int = 1,
+) -> np.ndarray:
+    """The numbers shown by the images, [steps, local_replicas, images of a replica]."""
+    batches = replica_batches(
+        *records,
+        seed=seed,
+        start_step=start_step,
+        global_batch_size=BATCH,
+        num_replicas=num_replicas,
+        first_replica=first_replica,
+        local_replicas=local_replicas,
+        memory_budget_mib=budget,
+        shuffle_buffer_images=20,
+    )
+    images = np.stack(list(batches.take(steps * local_replicas).as_numpy_iterator()))
+    assert images.dtype == np.uint8
+    assert images.shape[1:] == (BATCH // num_replicas, 2, 2, 1)
+    assert (images == images[:, :, :1, :1]).all()
+    return images[:, :, 0, 0, 0].reshape(steps, local_replicas, -1)
+
+
+@both_ways
+def test_every_epoch_holds_every_image_once(records: tuple[str, Manifest], budget: int) -> None:
+    epochs = 8
+    row = numbers(records, budget, steps=-(-epochs * NUM_IMAGES // BATCH)).ravel()
+    orders = row[: epochs * NUM_IMAGES].reshape(epochs, NUM_IMAGES)
+    for order in orders:
+        assert set(order) == set(range(NUM_IMAGES))
+    assert len({tuple(order) for order in orders}) == epochs
+
+
+@both_ways
+def test_seeds_give_different_orders(records: tuple[str, Manifest], budget: int) -> None:
+    first, second = (numbers(records, budget, steps=6, seed=seed).ravel() for seed in (0, 1))
+    assert np.mean(first == second) < 0.2
+
+
+def test_orders_of_neighbouring_epochs_and_seeds_are_unrelated(tmp_path: Path) -> None:
+    # Places of an image in two unrelated orders are N / 3 apart, on average.
+    # tf.random.experimental.index_shuffle puts them much nearer, but only in a
+    # set so large that an image has to show its number in two pixels.
+    count = 20_000
+    with tfrecord.ShardWriter(str(tmp_path), 1) as writer:
+        for i in range(count):
+            image = np.array(divmod(i, 256), np.uint8).reshape(1, 2, 1)
+            writer.write(tfrecord.serialize(image, -1, "raw"))
+        manifest = Manifest(1, "npz:numbers.npz", (1, 2, 1), "raw", (), writer.commit())
+
+    def order(seed: int, epoch: int) -> np.ndarray:
+        epochs = replica_batches(
+            str(tmp_path),
+            manifest,
+            seed=seed,
+            start_step=epoch,
+            global_batch_size=count,
+            num_replicas=1,
+            first_replica=0,
+            local_replicas=1,
+            memory_budget_mib=IN_MEMORY,
+            shuffle_buffer_images=1,
+        )
+        pixels = next(epochs.take(1).as_numpy_iterator()).reshape(count, 2).astype(int)
+        return pixels @ [256, 1]
+
+    first = order(seed=0, epoch=0)
+    for other in (order(seed=0, epoch=1), order(seed=1, epoch=0), np.arange(count)):
+        assert np.mean(abs(first - other)) == pytest.approx(count / 3, rel=0.03)
+
+
+@both_ways
+@pytest.mark.parametrize("start_step", [1, 6, 7, 30])
+def test_a_step_does_not_depend_on_where_the_run_started(
+    records: tuple[str, Manifest], budget: int, start_step: int
+) -> None:
+    whole = numbers(records, budget, steps=40)
+    resumed = numbers(records, budget, steps=40 - start_step, start_step=start_step)
+    np.testing.assert_array_equal(resumed, whole[start_step:])
+
+
+@both_ways
+@pytest.mark.parametrize("num_replicas", [2, 4])
+def test_replicas_share_the_same_global_batch(
+    records: tuple[str, Manifest], budget: int, num_replicas: int
+) -> None:
+    alone = numbers(records, budget, steps=15)
+    shared = numbers(records, budget, 15, num_replicas=num_replicas, local_replicas=num_replicas)
+    np.testing.assert_array_equal(shared.reshape(alone.shape), alone)
+
+
+@both_ways
+def test_workers_share_the_same_global_batch(records: tuple[str, Manifest], budget: int) -> None:
+    alone = numbers(records, budget, steps=15, start_step=2)
+    workers = [
+        numbers(
+            records,
+            budget,
+            steps=15,
+            start_step=2,
+            num_replicas=4,
+            first_replica=first,
+            local_replicas=2,
+        )
+        for first in (0, 2)
+    ]
+    np.testing.assert_array_equal(np.concatenate(workers, axis=1).reshape(alone.shape), alone)
+
+
+@both_ways
+def test_the_global_seed_of_tensorflow_changes_nothing(
+    records: tuple[str, Manifest], budget: int
+) -> None:
+    found = []
+    for global_seed in (0, 1):
+        tf.random.set_seed(global_seed)
+        found.append(numbers(records, budget, steps=10))
+    np.testing.assert_array_equal(*found)
+
+
+# A process of its own, since logical devices cannot be made after TensorFlow has started.
+TWO_REPLICAS = """
+import sys
+import tensorflow as tf
+from trainer.data import pipeline, tfrecord
+
+folder, budget, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+batches = iter(
+    strategy.distribute_datasets_from_function(
+        lambda context: pipeline.replica_batches(
+            folder,
+            tfrecord.read_manifest(folder),
+            seed=3,
+            start_step=0,
+            global_batch_size=8,
+            num_replicas=context.num_replicas_in_sync,
+            first_replica=0,
+            local_replicas=2,
+            memory_budget_mib=budget,
+            shuffle_buffer_images=20,
+        )
+    )
+)
+for _ in range(steps):
+    for replica in next(batches).values:
+        print(*replica[:, 0, 0, 0].numpy())
+"""
+
+
+@both_ways
+def test_a_mirrored_strategy_hands_each_replica_its_rows(
+    records: tuple[str, Manifest], budget: int
+) -> None:
+    command = [sys.executable, "-c", TWO_REPLICAS, records[0], str(budget), "9"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    rows = np.array([line.split() for line in done.stdout.splitlines()], int)
+    np.testing.assert_array_equal(rows.reshape(9, 1, BATCH), numbers(records, budget, steps=9))
+
+
+@pytest.mark.parametrize(
+    ("mib", "fits"), [(0, False), (2, False), (3, True)]
+)  # 1000 images of 28x28x3 are 2.24 MiB
+def test_memory_budget_counts_pixels(mib: int, fits: bool) -> None:
+    shard = tfrecord.Shard("shard", 1000, 1, "")
+    assert fits_in_memory(Manifest(1, "s", (28, 28, 3), "raw", (), (shard,)), mib) is fits
+
+
+@pytest.mark.parametrize(
+    ("batch", "replicas", "message"),
+    [
+        (54, 1, "has 53 images, fewer than a batch of 54: lower --config.train.global_batch_size"),
+        (8, 3, "a batch of 8 does not divide over 3 replicas"),
+    ],
+)
+def test_impossible_batches(
+    records: tuple[str, Manifest], batch: int, replicas: int, message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        replica_batches(
+            *records,
+            seed=0,
+            start_step=0,
+            global_batch_size=batch,
+            num_replicas=replicas,
+            first_replica=0,
+            local_replicas=1,
+            memory_budget_mib=1,
+            shuffle_buffer_images=20,
+        )
+
+
+@both_ways
+def test_a_damaged_record_is_not_passed_on(
+    records: tuple[str, Manifest], budget: int, tmp_path: Path
+) -> None:
+    folder, manifest = records
+    for shard in manifest.shards:
+        data = bytearray(Path(folder, shard.file).read_bytes())
+        data[len(data) // 2] ^= 1
+        (tmp_path / shard.file).write_bytes(data)
+    with pytest.raises(tf.errors.DataLossError):
+        numbers((str(tmp_path), manifest), budget, steps=7)

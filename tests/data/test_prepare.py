@@ -1,0 +1,172 @@
+import dataclasses
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from trainer.data import sources, tfrecord
+from trainer.data.prepare import prepare, verify
+from trainer.errors import UserError
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> str:
+    """A source of 10 images of 6x6, image i all of value i, label i % 2."""
+    images = np.repeat(np.arange(10, dtype=np.uint8), 36).reshape(10, 6, 6)
+    np.savez(tmp_path / "set.npz", images=images, labels=np.arange(10) % 2)
+    return f"npz:{tmp_path / 'set.npz'}"
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "new" / "records"
+
+
+def run(*flags: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "trainer.data.prepare", *flags]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_every_image_arrives_with_its_label(spec: str, output: Path) -> None:
+    manifest = prepare(spec, str(output), shards=3)
+    assert [path.name for path in sorted(output.iterdir())] == [
+        "manifest.json",
+        "shard-00000-of-00003.tfrecord",
+        "shard-00001-of-00003.tfrecord",
+        "shard-00002-of-00003.tfrecord",
+    ]
+    assert manifest == tfrecord.read_manifest(str(output))
+    assert manifest.source == spec
+    assert manifest.image_shape == (6, 6, 1)
+    assert manifest.class_names == ("0", "1")
+    records = tf.data.TFRecordDataset([str(output / shard.file) for shard in manifest.shards])
+    images, labels = tfrecord.parse_batch(tf.stack(list(records)), manifest)
+    values = images.numpy()[:, 0, 0, 0]
+    assert (images == values[:, None, None, None]).numpy().all()
+    assert sorted(values) == list(range(10))
+    np.testing.assert_array_equal(labels, values % 2)
+
+
+def test_resolution_and_channels(spec: str, output: Path) -> None:
+    manifest = prepare(spec, str(output), resolution=4, channels=3)
+    assert manifest.image_shape == (4, 4, 3)
+
+
+def test_the_same_again_does_nothing(
+    spec: str, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = prepare(spec, str(output), shards=2)
+    assert "is prepared: 10 images of 6x6x1, 2 shards" in capsys.readouterr().out
+    written = {path: path.stat().st_mtime_ns for path in output.iterdir()}
+    Path(spec.partition(":")[2]).unlink()  # the source may be gone by now
+    assert prepare(spec, str(output), shards=2) == manifest
+    assert prepare(spec, str(output), shards=2, resolution=6, channels=1) == manifest
+    assert {path: path.stat().st_mtime_ns for path in output.iterdir()} == written
+    assert "is prepared already" in capsys.readouterr().out
+
+
+def test_another_worker_writes_the_same_bytes(spec: str, output: Path) -> None:
+    prepare(spec, str(output), shards=2)
+    written = {path: path.read_bytes() for path in output.iterdir()}
+    (output / "manifest.json").unlink()
+    prepare(spec, str(output), shards=2)
+    assert {path: path.read_bytes() for path in output.iterdir()} == written
+
+
+def test_folder_of_another_source(spec: str, output: Path) -> None:
+    prepare("digits", str(output), shards=2)
+    with pytest.raises(UserError, match=r"with source digits, not npz:.*give another"):
+        prepare(spec, str(output), shards=2)
+    with pytest.raises(UserError, match="prepared with shards 2, not 3"):
+        prepare("digits", str(output), shards=3)
+    with pytest.raises(UserError, match="prepared with resolution 28, not 32, channels 1, not 3"):
+        prepare("digits", str(output), shards=2, resolution=32, channels=3)
+
+
+def test_damaged_folder_is_not_accepted(spec: str, output: Path) -> None:
+    manifest = prepare(spec, str(output), shards=2)
+    (output / manifest.shards[0].file).write_bytes(b"")
+    with pytest.raises(UserError, match="has 0 bytes and its manifest says"):
+        prepare(spec, str(output), shards=2)
+
+
+def test_a_failure_in_the_middle_leaves_no_manifest(
+    spec: str, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = sources.open_source(spec)
+
+    def broken() -> Iterator[sources.Example]:
+        examples = source.examples()
+        yield next(examples)
+        raise RuntimeError("killed")
+
+    with monkeypatch.context() as patch:
+        broken_source = dataclasses.replace(source, examples=broken)
+        patch.setattr(sources, "open_source", lambda *_: broken_source)
+        with pytest.raises(RuntimeError, match="killed"):
+            prepare(spec, str(output))
+    assert list(output.iterdir()) == []
+    assert prepare(spec, str(output)).num_images == 10
+
+
+def test_bad_requests(spec: str, output: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="has 10 images, too few for 11 shards: give at most 10"):
+        prepare(spec, str(output), shards=11)
+    with pytest.raises(UserError, match="0 shards asked for"):
+        prepare(spec, str(output), shards=0)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"could not be written to .*file/records .*check"):
+        prepare(spec, str(tmp_path / "file" / "records"))
+
+
+def test_verify_reads_every_byte(
+    spec: str, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest = prepare(spec, str(output), shards=2)
+    capsys.readouterr()
+    verify(str(output))
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(":")[0] for line in lines] == [f"OK {s.file}" for s in manifest.shards]
+    path = output / manifest.shards[1].file
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(UserError, match=r"shard-00001-of-00002\.tfrecord is damaged"):
+        verify(str(output))
+
+
+def test_command_line_prepares_and_verifies(spec: str, output: Path) -> None:
+    done = run(f"--source={spec}", f"--output={output}", "--channels=3")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"{output} is prepared: 10 images of 6x6x3, 4 shards, " + (
+        f"{sum(path.stat().st_size for path in output.glob('shard-*'))} bytes.\n"
+    )
+    (output / "shard-00002-of-00004.tfrecord").unlink()
+    damaged = run(f"--verify={output}")
+    assert damaged.returncode == 2
+    assert "error: " in damaged.stderr and "Traceback" not in damaged.stderr
+    assert "shard-00002-of-00004.tfrecord is missing" in damaged.stderr
+
+
+def test_command_line_help_teaches() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    assert "python -m trainer.data.prepare --source=digits --output=data/digits" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--sorce=digits"], "error: Unknown command line flag 'sorce'"),
+        (["--source=digits"], "error: give --source and --output, or --verify"),
+        (["--source=mnist", "--output=records"], "error: unknown source 'mnist'"),
+    ],
+)
+def test_command_line_refuses_bad_usage(flags: list[str], message: str) -> None:
+    done = run(*flags)
+    assert done.returncode == 2
+    assert message in done.stderr and "Traceback" not in done.stderr
+    assert done.stdout == ""

@@ -1,0 +1,349 @@
+import gzip
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trainer.data.sources import Source, fit, open_source
+from trainer.errors import UserError
+
+
+def pixels(count: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(5).integers(0, 256, [count, *shape], np.uint8)
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    """The IDX format as its specification writes it: magic, big-endian sizes, bytes."""
+    return (
+        bytes([0, 0, 8, array.ndim])
+        + b"".join(size.to_bytes(4, "big") for size in array.shape)
+        + array.tobytes()
+    )
+
+
+def as_set(examples: list[tuple[np.ndarray, int]]) -> set[tuple[bytes, int]]:
+    return {(image.tobytes(), label) for image, label in examples}
+
+
+def read(source: Source) -> list[tuple[np.ndarray, int]]:
+    examples = list(source.examples())
+    assert len(examples) == source.num_images
+    for image, label in examples:
+        assert image.shape == source.image_shape and image.dtype == np.uint8
+        assert (0 <= label < len(source.class_names)) if source.class_names else label == -1
+    return examples
+
+
+def test_digits() -> None:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    source = open_source("digits")
+    examples = read(source)
+    assert source.num_images == 1797
+    assert source.image_shape == (28, 28, 1)
+    assert source.class_names == tuple("0123456789")
+    images = np.stack([image for image, _ in examples])[:, :, :, 0]
+    assert np.bincount([label for _, label in examples]).tolist() == (
+        np.bincount(digits.target).tolist()
+    )
+    assert images[:, :2].max() == images[:, -2:].max() == images[:, :, :2].max() == 0
+    # Shrunk back, the enlarged digits are the originals; one class suffices to find each other.
+    small = images[:, 2:26, 2:26].reshape(-1, 8, 3, 8, 3).mean(axis=(2, 4)) / 255 * 16
+    zeros = [i for i, (_, label) in enumerate(examples) if label == 0]
+    for digit in digits.images[digits.target == 0][:20]:
+        assert abs(small[zeros] - digit).mean(axis=(1, 2)).min() < 1
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("dot", ["-", "."])
+def test_idx(tmp_path: Path, compressed: bool, dot: str) -> None:
+    images, labels = pixels(6, 5, 5), np.array([0, 1, 2, 0, 1, 2], np.uint8)
+    for stem, array in (("train-images", images), ("train-labels", labels)):
+        data = idx_bytes(array)
+        name = f"{stem}{dot}idx{array.ndim}-ubyte"
+        if compressed:
+            (tmp_path / f"{name}.gz").write_bytes(gzip.compress(data))
+        else:
+            (tmp_path / name).write_bytes(data)
+    source = open_source(f"idx:{tmp_path}")
+    assert source.class_names == ("0", "1", "2")
+    assert source.image_shape == (5, 5, 1)
+    assert as_set(read(source)) == as_set(list(zip(images, labels.tolist(), strict=True)))
+
+
+def test_idx_without_labels(tmp_path: Path) -> None:
+    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx_bytes(pixels(3, 4, 4)))
+    assert read(open_source(f"idx:{tmp_path}"))[0][1] == -1
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "message"),
+    [
+        ("train-images-idx3-ubyte", idx_bytes(pixels(3, 4)), "begins with 2050, .* with 2051"),
+        ("train-images-idx3-ubyte", b"", "begins with 0"),
+        ("train-images-idx3-ubyte", idx_bytes(pixels(3, 4, 4))[:-1], "63 bytes .* says 64"),
+        ("train-images-idx3-ubyte", idx_bytes(pixels(3, 4, 4)) + b"x", "65 bytes .* says 64"),
+        ("train-images-idx3-ubyte.gz", b"not gzip", "cannot be read .*download it again"),
+        (
+            "train-images-idx3-ubyte.gz",
+            gzip.compress(idx_bytes(pixels(3, 4, 4)))[:-9],
+            "cannot be read .*download it again",
+        ),
+        ("train-labels-idx1-ubyte", idx_bytes(pixels(3, 4, 4)), "begins with 2051, .* with 2049"),
+        ("train-labels-idx1-ubyte", idx_bytes(pixels(2)), "has 3 images and 2 labels"),
+    ],
+)
+def test_broken_idx(tmp_path: Path, name: str, data: bytes, message: str) -> None:
+    if "labels" in name:
+        (tmp_path / "train-images-idx3-ubyte").write_bytes(idx_bytes(pixels(3, 4, 4)))
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(UserError, match=message):
+        open_source(f"idx:{tmp_path}")
+
+
+@pytest.mark.parametrize("names", [("images", "labels"), ("x_train", "y_train")])
+@pytest.mark.parametrize("shape", [(4, 4), (4, 4, 3)])
+def test_npz(tmp_path: Path, names: tuple[str, str], shape: tuple[int, ...]) -> None:
+    images, labels = pixels(4, *shape), np.array([[1], [0], [1], [3]])
+    np.savez(tmp_path / "a.npz", **{names[0]: images, names[1]: labels})
+    source = open_source(f"npz:{tmp_path / 'a.npz'}")
+    assert source.class_names == ("0", "1", "2", "3")
+    assert source.image_shape == (4, 4, 3 if len(shape) == 3 else 1)
+    assert as_set(read(source)) == as_set(list(zip(images, [1, 0, 1, 3], strict=True)))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": pixels(2, 4, 4)}, "holds neither an array `images` nor `x_train`"),
+        ({"images": np.zeros([2, 4, 4])}, r"images of float64 \[2, 4, 4\]: give uint8"),
+        ({"images": pixels(2, 4)}, r"images of uint8 \[2, 4\]"),
+        ({"images": pixels(2, 4, 4, 2)}, "images of 2 channels"),
+        ({"images": pixels(0, 4, 4)}, "has no images"),
+        ({"images": pixels(2, 4, 4), "labels": np.zeros(3, int)}, "2 images and 3 labels"),
+        ({"images": pixels(2, 4, 4), "labels": np.array([0, -1])}, "not whole numbers counting"),
+        ({"images": pixels(2, 4, 4), "labels": np.zeros(2)}, "not whole numbers counting"),
+        ({"images": np.array([{}, 1], object)}, "without pickled objects"),
+    ],
+)
+def test_bad_npz(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
+    np.savez(tmp_path / "a.npz", **arrays)
+    with pytest.raises(UserError, match=message):
+        open_source(f"npz:{tmp_path / 'a.npz'}")
+
+
+def write_nothing(path: Path) -> None:
+    pass
+
+
+def write_text(path: Path) -> None:
+    path.write_text("no zip file")
+
+
+def write_npy(path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, pixels(2, 4, 4))
+
+
+@pytest.mark.parametrize("write", [write_nothing, write_text, write_npy])
+def test_unreadable_npz(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    write(tmp_path / "a.npz")
+    with pytest.raises(UserError, match=r"a\.npz cannot be read as an \.npz file"):
+        open_source(f"npz:{tmp_path / 'a.npz'}")
+
+
+def save(path: Path, array: np.ndarray, **options: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path, **options)
+
+
+def test_images_in_class_folders(tmp_path: Path) -> None:
+    colours = {"cat/1.png": 10, "cat/deep/2.PNG": 20, "dog/3.jpg": 30, "dog/4.JPEG": 40}
+    for name, value in colours.items():
+        save(tmp_path / name, np.full([16, 16, 3], value, np.uint8))
+    (tmp_path / "cat" / "notes.txt").write_text("not an image")
+    (tmp_path / "dog" / "._3.jpg").write_text("left by another program")
+    source = open_source(f"images:{tmp_path}", resolution=8)
+    assert source.class_names == ("cat", "dog")
+    assert source.image_shape == (8, 8, 3)
+    found = {(round(float(image.mean())), label) for image, label in read(source)}
+    assert found == {(10, 0), (20, 0), (30, 1), (40, 1)}
+
+
+def test_images_without_folders_have_no_labels(tmp_path: Path) -> None:
+    for i in range(30):
+        save(tmp_path / f"{i:02}.png", np.full([4, 4], i, np.uint8))
+    source = open_source(f"images:{tmp_path}", channels=1)
+    assert source.class_names == ()
+    assert source.image_shape == (64, 64, 1)
+    order = [int(image[0, 0, 0]) for image, _ in read(source)]
+    assert sorted(order) == list(range(30)) != order
+    assert order == [int(image[0, 0, 0]) for image, _ in read(source)]
+
+
+def test_photos_are_turned_upright(tmp_path: Path) -> None:
+    array = np.zeros([8, 8, 3], np.uint8)
+    array[:, :4] = 255  # left half
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored lying: turn by 90 degrees clockwise
+    Image.fromarray(array).save(tmp_path / "a.png", exif=exif)
+    image = read(open_source(f"images:{tmp_path}", resolution=8))[0][0]
+    assert (image[:4] == 255).all() and (image[4:] == 0).all()
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK"])
+def test_images_of_any_mode_become_rgb(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / ("a.jpg" if mode == "CMYK" else "a.png")
+    Image.new("RGB", (8, 8), (255, 255, 255)).convert(mode).save(path)
+    image = read(open_source(f"images:{tmp_path}", resolution=8))[0][0]
+    assert image.shape == (8, 8, 3) and (image == 255).all()
+
+
+def test_broken_image_is_named(tmp_path: Path) -> None:
+    save(tmp_path / "whole.png", pixels(1, 40, 40)[0])
+    data = (tmp_path / "whole.png").read_bytes()
+    for name, content in (("cut.png", data[:200]), ("text.jpg", b"hello"), ("empty.png", b"")):
+        folder = tmp_path / name.partition(".")[0]
+        folder.mkdir()
+        (folder / name).write_bytes(content)
+        with pytest.raises(UserError, match=f"{name} cannot be read as an image"):
+            list(open_source(f"images:{folder}").examples())
+
+
+def test_image_of_16_bits_is_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.full([4, 4], 40_000, np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(UserError, match=r"deep\.png has more than 8 bits a channel"):
+        list(open_source(f"images:{tmp_path}").examples())
+
+
+def test_loose_image_beside_class_folders(tmp_path: Path) -> None:
+    save(tmp_path / "cat" / "1.png", pixels(1, 4, 4)[0])
+    save(tmp_path / "loose.png", pixels(1, 4, 4)[0])
+    with pytest.raises(UserError, match=r"loose\.png lies beside class folders such as cat"):
+        open_source(f"images:{tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ("images:{}/none", "none is not a folder"),
+        ("images:{}", "holds no .png, .jpg or .jpeg file"),
+        ("idx:{}", "holds no train-images-idx3-ubyte"),
+        ("idx:{}/none", "none holds no train-images-idx3-ubyte"),
+        ("mnist", "unknown source 'mnist': the forms are digits, idx:DIR, "),
+        ("image:photos", "unknown source .* did you mean images?"),
+        ("digit", "did you mean digits?"),
+        ("", "unknown source ''"),
+        ("images:", "unknown source 'images:'"),
+        ("npz", "unknown source 'npz'"),
+        ("digits:8", "unknown source 'digits:8'"),
+    ],
+)
+def test_bad_specs(tmp_path: Path, spec: str, message: str) -> None:
+    with pytest.raises(UserError, match=re.escape(message).replace(r"\.\*", ".*")):
+        open_source(spec.format(tmp_path))
+
+
+@pytest.mark.parametrize(("resolution", "channels"), [(0, 1), (8, 2), (-1, None)])
+def test_impossible_shapes(resolution: int, channels: int | None) -> None:
+    with pytest.raises(UserError, match=r"asked for: give"):
+        open_source("digits", resolution, channels)
+
+
+def test_fit_leaves_the_right_shape_alone() -> None:
+    image = pixels(1, 6, 6, 3)[0]
+    assert fit(image, (6, 6, 3)) is image
+
+
+def test_fit_crops_the_centre() -> None:
+    image = pixels(1, 4, 10, 1)[0]
+    np.testing.assert_array_equal(fit(image, (4, 4, 1)), image[:, 3:7])
+
+
+def test_fit_scales_with_antialiasing() -> None:
+    stripes = np.tile(np.array([[0], [255]], np.uint8), (32, 64))[..., None]
+    small = fit(stripes, (8, 8, 1))
+    assert abs(small.astype(int) - 127).max() < 20  # picking every eighth row would give 0
+
+
+def test_fit_converts_grey_and_colour() -> None:
+    grey = pixels(1, 4, 4, 1)[0]
+    np.testing.assert_array_equal(fit(grey, (4, 4, 3)), np.repeat(grey, 3, axis=2))
+    np.testing.assert_array_equal(fit(fit(grey, (4, 4, 3)), (4, 4, 1)), grey)
+
+
+def test_wide_images_are_cropped_to_their_shorter_side(tmp_path: Path) -> None:
+    images = pixels(2, 4, 6)
+    np.savez(tmp_path / "a.npz", images=images)
+    source = open_source(f"npz:{tmp_path / 'a.npz'}")
+    assert source.image_shape == (4, 4, 1)
+    expected = [(image, -1) for image in images[:, :, 1:5].copy()]
+    assert as_set(read(source)) == as_set(expected)
+
+
+@pytest.fixture
+def tfds_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    from tensorflow_datasets.core import constants
+
+    # tensorflow_datasets reads TFDS_DATA_DIR into this once, when it is imported.
+    monkeypatch.setattr(constants, "DATA_DIR", str(tmp_path))
+    return tmp_path
+
+
+def make_builder(name: str, features: Callable[[Any], Any], examples: list[Any]) -> None:
+    """Registers a data set with tensorflow_datasets under `name`."""
+    import tensorflow_datasets as tfds
+
+    def info(self: Any) -> Any:
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict(features(tfds.features))
+        )
+
+    def split_generators(self: Any, manager: Any) -> Any:
+        return {"train": enumerate(examples), "test": enumerate(examples[:1])}
+
+    members = {
+        "VERSION": tfds.core.Version("1.0.0"),
+        "_info": info,
+        "_split_generators": split_generators,
+        "_generate_examples": None,  # abstract; the splits above bring their examples
+    }
+    type(name, (tfds.core.GeneratorBasedBuilder,), members)
+
+
+def test_tfds(tfds_folder: Path) -> None:
+    images = pixels(6, 5, 5, 3)
+    make_builder(
+        "LabelledSquares",
+        lambda f: {"image": f.Image(shape=(5, 5, 3)), "label": f.ClassLabel(names=["up", "down"])},
+        [{"image": image, "label": i % 2} for i, image in enumerate(images)],
+    )
+    source = open_source("tfds:labelled_squares")
+    assert source.class_names == ("up", "down")
+    assert as_set(read(source)) == as_set([(image, i % 2) for i, image in enumerate(images)])
+    assert (tfds_folder / "labelled_squares").is_dir()
+
+
+def test_tfds_of_varying_size_without_labels(tfds_folder: Path) -> None:
+    make_builder(
+        "ManySizes",
+        lambda f: {"image": f.Image(shape=(None, None, 3))},
+        [{"image": np.full([4 + i, 9, 3], i, np.uint8)} for i in range(4)],
+    )
+    assert open_source("tfds:many_sizes").image_shape == (64, 64, 3)
+    source = open_source("tfds:many_sizes", resolution=8)
+    assert source.class_names == ()
+    assert {int(image.max()) for image, _ in read(source)} == {0, 1, 2, 3}
+
+
+def test_tfds_that_cannot_be_had(tfds_folder: Path) -> None:
+    make_builder("WithoutImages", lambda f: {"text": f.Text()}, [{"text": "a"}])
+    for name in ("no_such_set", "without_images"):
+        message = f"the data set {name} cannot be had .* use images:, idx: or npz:"
+        with pytest.raises(UserError, match=message):
+            open_source(f"tfds:{name}")

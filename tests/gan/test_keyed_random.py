@@ -1,0 +1,63 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from trainer.gan.keyed_random import Purpose, group_keys, normal, uniform
+
+
+def keys(
+    seed: int = 3, purpose: Purpose = Purpose.GENERATOR_LATENTS, step: int = 5, count: int = 4
+) -> tf.Tensor:
+    return group_keys(seed, purpose, step, tf.range(count, dtype=tf.int64))
+
+
+def test_keys_never_repeat() -> None:
+    seen = np.concatenate(
+        [
+            keys(seed, purpose, step).numpy()
+            for seed in (0, 1, 2**31 - 1)
+            for purpose in Purpose
+            for step in (0, 1, 2**40)
+        ]
+    )
+    assert len(np.unique(seen, axis=0)) == len(seen)
+
+
+def test_a_group_does_not_depend_on_its_neighbours() -> None:
+    together = uniform(keys(count=4), (2, 3)).numpy()
+    alone = uniform(keys(count=4)[2:3], (2, 3)).numpy()
+    np.testing.assert_array_equal(together[4:6], alone)
+
+
+@pytest.mark.parametrize("draw", [uniform, normal])
+def test_xla_draws_the_same_numbers(draw: Callable[..., tf.Tensor]) -> None:
+    def drawn() -> tf.Tensor:
+        return draw(keys(), (16, 100))
+
+    plain, compiled = tf.function(drawn)(), tf.function(drawn, jit_compile=True)()
+    # Uniform numbers to the last bit; erfinv differs in rounding.
+    np.testing.assert_allclose(plain, compiled, rtol=0 if draw is uniform else 2e-5, atol=1e-6)
+    assert (plain.numpy() == compiled.numpy()).all() or draw is normal
+
+
+def test_uniform_moments_and_range() -> None:
+    drawn = uniform(keys(), (2000, 50)).numpy().astype(np.float64)
+    assert drawn.min() > 0 and drawn.max() < 1
+    np.testing.assert_allclose(drawn.mean(), 1 / 2, atol=4 / np.sqrt(12 * drawn.size))
+    np.testing.assert_allclose(drawn.var(), 1 / 12, rtol=0.01)
+
+
+def test_normal_quantiles() -> None:
+    drawn = np.sort(normal(keys(), (2000, 50)).numpy().ravel())
+    # Quantiles of the standard normal distribution, from a table.
+    for probability, quantile in ((0.5, 0.0), (0.841345, 1.0), (0.977250, 2.0), (0.001350, -3.0)):
+        np.testing.assert_allclose(drawn[int(probability * drawn.size)], quantile, atol=0.05)
+
+
+def test_normal_is_finite_at_the_ends() -> None:
+    # The smallest and largest values that `uniform` can give.
+    ends = np.array([2.0**-24, 1 - 2.0**-24], np.float32)
+    values = np.sqrt(2.0) * tf.math.erfinv(2.0 * ends - 1.0).numpy()
+    assert np.isfinite(values).all() and np.abs(values).max() < 5.5

@@ -1,0 +1,79 @@
+import dataclasses
+
+import pytest
+
+from trainer.config import (
+    Config,
+    ModelConfig,
+    describe,
+    is_field,
+    resume_conflicts,
+    unknown_field_message,
+)
+from trainer.errors import UserError
+
+
+def changed(path: str, value: object) -> Config:
+    config = Config()
+    *sections, name = path.split(".")
+    section = config
+    for part in sections:
+        section = getattr(section, part)
+    setattr(section, name, value)
+    return config
+
+
+def test_defaults_are_valid_and_survive_json() -> None:
+    Config().validate()
+    assert Config.from_json(changed("model.generator_filters", (9, 8)).to_json()) == changed(
+        "model.generator_filters", (9, 8)
+    )
+
+
+@pytest.mark.parametrize(
+    "path, value, words",
+    [
+        ("train.epochs", 0, "train.epochs is 0; it must be at least 1"),
+        ("train.epochs", 2.5, "train.epochs is 2.5; it takes a int"),
+        ("model.dropout_rate", 1.0, "model.dropout_rate is 1.0; it must be at least 0 and below 1"),
+        ("model.dropout_rate", float("nan"), "model.dropout_rate is nan"),
+        ("model.generator_filters", (8, 0), "model.generator_filters is 0"),
+        ("model.generator_filters", ("(8,x)",), "model.generator_filters is '(8,x)'"),
+        ("model.generator_filters", (), "model.generator_filters is ''"),
+        ("optimizer.generator.learning_rate", -1.0, "optimizer.generator.learning_rate is -1.0"),
+        ("optimizer.generator.learning_rate", "fast", "takes a number"),
+        ("train.jit_compile", 1, "train.jit_compile is 1; it takes a bool"),
+        ("train.group_size", 48, "train.group_size is 48; it must divide"),
+        ("model.resolution", 30, "model.resolution is 30; model.generator_filters has 2 blocks"),
+    ],
+)
+def test_bad_values_are_named(path: str, value: object, words: str) -> None:
+    with pytest.raises(UserError, match=words.replace("(", r"\(").replace(")", r"\)")):
+        changed(path, value).validate()
+
+
+def test_every_field_is_documented_and_has_a_default_of_its_type() -> None:
+    def check(section: type) -> None:
+        for field in dataclasses.fields(section):
+            if dataclasses.is_dataclass(field.type):
+                check(field.type)
+            else:
+                assert field.metadata["help"].endswith("."), field.name
+
+    check(Config)
+    assert "--config.train.global_batch_size=64" in describe()
+
+
+def test_an_unknown_field_gets_the_nearest_one() -> None:
+    assert not is_field("train.epoch")
+    assert "did you mean train.epochs?" in unknown_field_message("train.epoch")
+    with pytest.raises(UserError, match="did you mean"):
+        Config.from_json('{"model": {"latent_dims": 3}}')
+
+
+def test_resume_conflicts_name_both_values_and_pass_what_may_change() -> None:
+    wanted = changed("train.epochs", 99)
+    assert resume_conflicts(Config(), wanted) == []
+    wanted.model = ModelConfig(latent_dim=7)
+    (conflict,) = resume_conflicts(Config(), wanted)
+    assert conflict == "model.latent_dim: the run has 256, you ask for 7"

@@ -1,0 +1,110 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from tests.conftest import tiny_config
+from trainer.errors import UserError
+from trainer.export import export_generator
+from trainer.gan.state import build_generator_of
+from trainer.sample import (
+    Sampler,
+    grid,
+    png,
+    slerp,
+    timelapse,
+    to_uint8,
+    write_samples,
+    write_walks,
+)
+
+
+@pytest.fixture(scope="module")
+def sampler() -> Sampler:
+    return Sampler(build_generator_of(tiny_config()))
+
+
+def drawn(sampler: Sampler, seed: int, count: int) -> np.ndarray:
+    return np.concatenate(list(sampler.images(seed, count)))
+
+
+def test_an_image_is_a_function_of_seed_and_index(sampler: Sampler) -> None:
+    many, few = drawn(sampler, 3, 130), drawn(sampler, 3, 7)
+    assert many.shape == (130, 8, 8, 1) and many.dtype == np.uint8
+    np.testing.assert_array_equal(many[:7], few)
+    assert len(np.unique(many.reshape(130, -1), axis=0)) == 130
+    assert (drawn(sampler, 4, 7) != few).any()
+
+
+def test_to_uint8_rounds_and_covers_the_range() -> None:
+    values = tf.constant([-1.0, -0.999, 0.0, 0.5, 1.0])
+    np.testing.assert_array_equal(to_uint8(values), [0, 0, 128, 191, 255])
+
+
+def test_slerp_keeps_angle_and_length() -> None:
+    start, end = np.array([[2.0, 0.0]]), np.array([[0.0, 2.0]])
+    angle = np.deg2rad(30)
+    np.testing.assert_allclose(
+        slerp(start, end, 1 / 3), [[2 * np.cos(angle), 2 * np.sin(angle)]], rtol=1e-12
+    )
+    np.testing.assert_allclose(slerp(start, 3 * start, 0.5), 2 * start)
+
+
+def test_grid_places_images_row_by_row() -> None:
+    images = np.stack([np.full((3, 4, 1), value, np.uint8) for value in (10, 20, 30)])
+    sheet = grid(images, columns=2)
+    assert sheet.shape == (2 * 5 + 2, 2 * 6 + 2, 1)
+    assert [sheet[2, 2, 0], sheet[2, 8, 0], sheet[7, 2, 0], sheet[7, 8, 0]] == [10, 20, 30, 0]
+
+
+def test_timelapse_has_a_frame_for_each_grid(tmp_path: Path) -> None:
+    paths = []
+    for value in (0, 100, 200):
+        paths.append(str(tmp_path / f"{value}.png"))
+        Path(paths[-1]).write_bytes(png(np.full((6, 5, 1), value, np.uint8)))
+    gif = Image.open(io.BytesIO(timelapse(paths)))
+    assert gif.n_frames == 3 and gif.size == (5, 6)
+    gif.seek(1)
+    assert gif.convert("L").getpixel((0, 0)) == 100
+
+
+def test_outputs_hold_the_same_images(sampler: Sampler, tmp_path: Path) -> None:
+    wanted = drawn(sampler, 5, 70)
+    for name in ("a.npz", "a.png", "folder"):
+        write_samples(sampler, 5, 70, str(tmp_path / "new" / name))
+    np.testing.assert_array_equal(np.load(tmp_path / "new/a.npz")["images"], wanted)
+    np.testing.assert_array_equal(Image.open(tmp_path / "new/a.png"), grid(wanted).squeeze(2))
+    files = sorted((tmp_path / "new/folder").iterdir())
+    assert len(files) == 70
+    np.testing.assert_array_equal(Image.open(files[69]), wanted[69].squeeze(2))
+
+
+def test_a_walk_starts_at_the_first_samples_and_moves(sampler: Sampler, tmp_path: Path) -> None:
+    walks = sampler.interpolation(seed=5, rows=3, columns=4).reshape(3, 4, 8, 8, 1)
+    np.testing.assert_allclose(walks[:, 0].astype(int), drawn(sampler, 5, 3), atol=1)
+    assert (walks[:, 0] != walks[:, 3]).any()
+    write_walks(sampler, 5, 3, 4, str(tmp_path / "walk.png"))
+    assert Image.open(tmp_path / "walk.png").size == (4 * 10 + 2, 3 * 10 + 2)
+    with pytest.raises(UserError, match="is a picture"):
+        write_walks(sampler, 5, 3, 4, str(tmp_path / "walk.npz"))
+
+
+def test_an_output_that_cannot_be_written(sampler: Sampler, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot be written"):
+        write_samples(sampler, 5, 7, str(tmp_path / "file" / "a.npz"))
+
+
+def test_the_export_needs_only_tensorflow_and_agrees(sampler: Sampler, tmp_path: Path) -> None:
+    export_generator(sampler.generator, str(tmp_path / "export"))
+    loaded = tf.saved_model.load(str(tmp_path / "export"))
+    sample = loaded.signatures["sample"]
+    images = sample(seed=tf.constant(3, tf.int64), count=tf.constant(70, tf.int64))["images"]
+    np.testing.assert_array_equal(images, drawn(sampler, 3, 70))
+    latents = sampler.latents(tf.constant(3, tf.int64), tf.constant(0, tf.int64))
+    images = loaded.signatures["serving_default"](latents=latents)["images"]
+    assert images.dtype == tf.float32
+    np.testing.assert_array_equal(to_uint8(images), drawn(sampler, 3, 64))

@@ -1,0 +1,140 @@
+"""Saving a run and finding it again."""
+
+import logging
+import os
+
+import keras
+import tensorflow as tf
+
+from trainer.config import Config, resume_conflicts
+from trainer.errors import DivergedError, UserError
+from trainer.files import write_text
+from trainer.gan.state import Gan, build_generator_of
+
+log = logging.getLogger(__name__)
+
+_CONFIG_FILE = "config.json"
+
+
+def latest_checkpoint(run_dir: str) -> str | None:
+    """Path of the newest checkpoint of a run, None if it has none."""
+    return tf.train.latest_checkpoint(_directory(run_dir))
+
+
+def read_config(run_dir: str) -> Config:
+    """The config that a run was started with.
+
+    Raises:
+        UserError: the directory holds no run.
+    """
+    path = os.path.join(run_dir, _CONFIG_FILE)
+    if not tf.io.gfile.exists(path):
+        raise UserError(f"{run_dir} holds no run: {path} is missing; check --run_dir.")
+    with tf.io.gfile.GFile(path) as file:
+        return Config.from_json(file.read())
+
+
+def load_generator(run_dir: str) -> keras.Sequential:
+    """The generator of a run's newest checkpoint.
+
+    Raises:
+        UserError: the directory holds no run, or a run without a checkpoint yet.
+    """
+    generator = build_generator_of(read_config(run_dir))
+    path = latest_checkpoint(run_dir)
+    if path is None:
+        raise UserError(f"{run_dir} has no checkpoint yet; train it first, with --mode=train.")
+    tf.train.Checkpoint(generator=generator).restore(path).expect_partial()
+    return generator
+
+
+def claim_run_dir(run_dir: str, config: Config) -> None:
+    """Makes the run directory and writes the config; call it on the chief.
+
+    Raises:
+        UserError: the directory cannot be written, or holds checkpoints of a run
+            that differs in more than a resumed run may change.
+    """
+    check_same_run(run_dir, config)
+    try:
+        tf.io.gfile.makedirs(run_dir)
+        write_text(os.path.join(run_dir, _CONFIG_FILE), config.to_json())
+    except (tf.errors.OpError, OSError) as error:
+        raise UserError(
+            f"--run_dir={run_dir} cannot be written ({str(error).splitlines()[0]}); choose another."
+        ) from error
+
+
+def check_same_run(run_dir: str, config: Config) -> None:
+    """Checks that the run in a directory, if any, may go on with this config.
+
+    Raises:
+        UserError: it may not; names every field that differs.
+    """
+    if latest_checkpoint(run_dir) is None:
+        return
+    conflicts = resume_conflicts(read_config(run_dir), config)
+    if conflicts:
+        raise UserError(
+            f"{run_dir} holds a run with another config, which cannot go on with this one: "
+            f"{'; '.join(conflicts)}. Choose another --run_dir, or give the run's own values."
+        )
+
+
+class Checkpoints:
+    """The last few checkpoints of one run, named by their step."""
+
+    def __init__(self, gan: Gan, run_dir: str, keep: int = 1) -> None:
+        self.gan = gan
+        self.checkpoint = gan.checkpoint()
+        self.manager = tf.train.CheckpointManager(
+            self.checkpoint, _directory(run_dir), max_to_keep=keep, checkpoint_name="step"
+        )
+
+    @property
+    def latest(self) -> str | None:
+        """Path of the newest checkpoint."""
+        return self.manager.latest_checkpoint
+
+    def restore(self) -> int | None:
+        """Restores the newest checkpoint that can be read.
+
+        Returns:
+            Its step, or None where there is no checkpoint.
+
+        Raises:
+            UserError: there are checkpoints, and all are damaged.
+        """
+        for path in reversed(self.manager.checkpoints):
+            try:
+                self.checkpoint.restore(path).assert_consumed()
+            except (tf.errors.OpError, AssertionError, IndexError) as error:
+                log.warning("%s cannot be read: %s", path, str(error).splitlines()[0])
+                continue
+            return int(self.gan.step.numpy())
+        if self.manager.checkpoints:
+            raise UserError(
+                f"none of the checkpoints of this run can be read, {self.latest} the newest; "
+                "delete the folder to start anew."
+            )
+        return None
+
+    def save(self, step: int) -> str:
+        """Saves the state and deletes the oldest checkpoint beyond those kept.
+
+        Raises:
+            DivergedError: a weight is not finite; nothing is written.
+        """
+        for model in (self.gan.generator, self.gan.discriminator):
+            for variable in model.variables:
+                if not tf.reduce_all(tf.math.is_finite(variable.value)):
+                    raise DivergedError(
+                        f"{variable.path} is not finite at step {step}; the last good checkpoint "
+                        f"is {self.latest}: lower the learning rates, or go on from there with "
+                        "another seed."
+                    )
+        return self.manager.save(checkpoint_number=step)
+
+
+def _directory(run_dir: str) -> str:
+    return os.path.join(run_dir, "checkpoints")

@@ -1,0 +1,197 @@
+"""Turns a set of images into TFRecord shards, which is what the trainer reads.
+
+The digits that come with scikit-learn, MNIST from its four files, a folder of
+photographs with a sub-folder for each class, and a check of the result:
+
+    python -m trainer.data.prepare --source=digits --output=data/digits
+    python -m trainer.data.prepare --source=idx:downloads/mnist --output=data/mnist
+    python -m trainer.data.prepare --source=images:photos --resolution=64 --output=data/photos
+    python -m trainer.data.prepare --verify=data/photos
+
+Sources:
+
+    digits        1,797 handwritten digits of 8x8 pixels, as 28x28; needs no download
+    idx:DIR       train-images-idx3-ubyte and train-labels-idx1-ubyte, also .gz
+    tfds:NAME     training split of a TensorFlow dataset, such as tfds:cifar10
+    images:DIR    .png, .jpg and .jpeg files; sub-folders are classes
+    npz:FILE      arrays `images` (uint8 [N, H, W] or [N, H, W, C]) and `labels`
+
+The same command again does nothing, and an interrupted one is simply run again.
+It may leave files with `.tmp-` in their names, which can be deleted. Exit
+codes: 0 done, 1 failure, 2 bad usage or bad input.
+"""
+
+import sys
+
+import tensorflow as tf
+from absl import app, flags
+from tqdm import tqdm
+
+from trainer.data import sources, tfrecord
+from trainer.data.tfrecord import Manifest
+from trainer.errors import UserError
+
+
+def prepare(
+    spec: str,
+    output: str,
+    shards: int = 4,
+    resolution: int | None = None,
+    channels: int | None = None,
+) -> Manifest:
+    """Writes the images of a source as TFRecord shards, or finds that this was done.
+
+    The manifest is written last, so a folder without one counts as not
+    prepared. Several workers may prepare the same folder at once: they write
+    the same bytes under names of their own and then rename them. A folder that
+    is prepared is accepted without opening the source, which may be elsewhere.
+
+    Args:
+        spec: the source, see `sources.open_source`.
+        output: folder of the records, local or gs://; made if it is not there.
+        shards: TFRecord files to write.
+        resolution: height and width of the images. Left out: the source's own;
+            in a prepared folder, whatever is there.
+        channels: 1, 3 or 4; left out, like `resolution`.
+
+    Raises:
+        UserError: a source that cannot be read, a folder that cannot be
+            written or that holds other or damaged records, too few images.
+    """
+    if shards < 1:
+        raise UserError(f"{shards} shards asked for: give 1 or more.")
+    if tfrecord.has_manifest(output):
+        manifest = tfrecord.read_manifest(output)
+        _check_same(output, manifest, spec, shards, resolution, channels)
+        tfrecord.check_sizes(output, manifest)
+        print(f"{output} is prepared already: {_summary(manifest)}")
+        return manifest
+
+    source = sources.open_source(spec, resolution, channels)
+    if source.num_images < shards:
+        raise UserError(
+            f"{spec} has {source.num_images} images, too few for {shards} shards: "
+            f"give at most {source.num_images} shards."
+        )
+    try:
+        manifest = _write(source, output, shards)
+    except tf.errors.OpError as error:
+        raise UserError(
+            f"{spec} could not be written to {output} ({error.message}): check that the folder "
+            "can be written and has room."
+        ) from error
+    print(f"{output} is prepared: {_summary(manifest)}")
+    return manifest
+
+
+def verify(records_dir: str) -> None:
+    """Checks the length and the sha256 of every shard and prints a line for each.
+
+    Raises:
+        UserError: names the first shard that is missing or damaged.
+    """
+    manifest = tfrecord.read_manifest(records_dir)
+    tfrecord.check_sizes(records_dir, manifest)
+    for shard in manifest.shards:
+        tfrecord.check_hash(records_dir, shard)
+        print(f"OK {shard.file}: {shard.records} images, {shard.bytes} bytes")
+
+
+def _write(source: sources.Source, output: str, shards: int) -> Manifest:
+    encoding = tfrecord.encoding_for(source.image_shape)
+    with tfrecord.ShardWriter(output, shards) as writer:
+        # disable=None: a bar on a terminal, nothing in a log file.
+        for image, label in tqdm(
+            source.examples(), total=source.num_images, unit=" images", disable=None
+        ):
+            writer.write(tfrecord.serialize(image, label, encoding))
+        manifest = Manifest(
+            schema_version=tfrecord.SCHEMA_VERSION,
+            source=source.spec,
+            image_shape=source.image_shape,
+            encoding=encoding,
+            class_names=source.class_names,
+            shards=writer.commit(),
+        )
+    assert manifest.num_images == source.num_images, (manifest.num_images, source.num_images)
+    tfrecord.write_manifest(output, manifest)
+    return manifest
+
+
+def _check_same(
+    output: str,
+    manifest: Manifest,
+    spec: str,
+    shards: int,
+    resolution: int | None,
+    channels: int | None,
+) -> None:
+    height, _, found_channels = manifest.image_shape
+    differences = [
+        f"{name} {found}, not {wanted}"
+        for name, found, wanted in (
+            ("source", manifest.source, spec),
+            ("shards", len(manifest.shards), shards),
+            ("resolution", height, resolution),
+            ("channels", found_channels, channels),
+        )
+        if wanted is not None and wanted != found
+    ]
+    if differences:
+        raise UserError(
+            f"{output} was prepared with {', '.join(differences)}: give another output folder, "
+            "or delete this one and prepare it again."
+        )
+
+
+def _summary(manifest: Manifest) -> str:
+    size = sum(shard.bytes for shard in manifest.shards)
+    shape = "x".join(map(str, manifest.image_shape))
+    return f"{manifest.num_images} images of {shape}, {len(manifest.shards)} shards, {size} bytes."
+
+
+def _define_flags() -> None:
+    # Not at import: the trainer imports this module and has flags of its own.
+    flags.DEFINE_string("source", None, f"What to read: {sources.FORMS}.")
+    flags.DEFINE_string("output", None, "Folder to write the records to; may be gs://.")
+    flags.DEFINE_integer("shards", 4, "TFRecord files to write.", lower_bound=1)
+    flags.DEFINE_integer(
+        "resolution", None, "Height and width to scale to; left out: as the source.", lower_bound=1
+    )
+    flags.DEFINE_enum("channels", None, ["1", "3", "4"], "1 for grey, 3 for RGB, 4 for RGBA.")
+    flags.DEFINE_string("verify", None, "Folder of records to check, instead of preparing one.")
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+    try:
+        return list(flags.FLAGS(argv))
+    except flags.Error as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except SystemExit:
+        # absl leaves --help with 1, which a script takes for a failure.
+        sys.exit(0)
+
+
+def _main(argv: list[str]) -> None:
+    given = flags.FLAGS
+    try:
+        if argv[1:]:
+            raise UserError(f"{argv[1]!r} is not a flag: see --help.")
+        if given.verify and (given.source or given.output):
+            raise UserError("--verify stands alone: leave out --source and --output.")
+        if given.verify:
+            verify(given.verify)
+        elif given.source and given.output:
+            channels = int(given.channels) if given.channels else None
+            prepare(given.source, given.output, given.shards, given.resolution, channels)
+        else:
+            raise UserError("give --source and --output, or --verify: see --help.")
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    _define_flags()
+    app.run(_main, flags_parser=_parse_flags)

@@ -1,0 +1,302 @@
+"""Where images come from: one function for each kind of source, all giving the same `Source`.
+
+    digits        1,797 handwritten digits of 8x8 pixels that come with scikit-learn, as 28x28
+    idx:DIR       files of MNIST or Fashion-MNIST
+    tfds:NAME     training split of a TensorFlow dataset
+    images:DIR    folder of PNG and JPEG files; sub-folders are classes
+    npz:FILE      arrays `images` and `labels`, or `x_train` and `y_train`
+
+Examples come in an order shuffled by a fixed seed, because many sets are sorted
+by class and a trainer that streams them mixes only a window of images.
+"""
+
+import dataclasses
+import difflib
+import gzip
+import math
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageOps
+
+from trainer.errors import UserError
+
+Uint8Array = npt.NDArray[np.uint8]
+Example = tuple[Uint8Array, int]
+
+FORMS = "digits, idx:DIR, tfds:NAME, images:DIR and npz:FILE"
+DEFAULT_RESOLUTION = 64  # where the images of a set differ in size and none is asked for
+
+_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_ORDER_SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A set of images.
+
+    Attributes:
+        spec: what `open_source` was given.
+        num_images: how many examples there are.
+        image_shape: H, W, C of every image; H equals W.
+        class_names: names of the labels; empty where there are none.
+        examples: starts an iterator over (uint8 [H, W, C] image, label), the
+            label -1 where there is none. It raises UserError at a broken image.
+    """
+
+    spec: str
+    num_images: int
+    image_shape: tuple[int, int, int]
+    class_names: tuple[str, ...]
+    examples: Callable[[], Iterator[Example]]
+
+
+def open_source(spec: str, resolution: int | None = None, channels: int | None = None) -> Source:
+    """Opens a source and brings its images to one square shape.
+
+    Args:
+        spec: one of the forms in the module's docstring.
+        resolution: height and width to scale to. Left out: as they are, the
+            shorter side where they are not square, or DEFAULT_RESOLUTION where
+            the images differ in size.
+        channels: 1 for grey, 3 for RGB, 4 for RGBA. Left out: as they are, or
+            RGB for `images:`.
+
+    Raises:
+        UserError: an unknown form; files that are missing, broken or empty; a
+            shape that images cannot be brought to.
+    """
+    kind, _, where = spec.partition(":")
+    if kind not in _OPENERS or bool(where) != (kind != "digits"):
+        near = difflib.get_close_matches(kind, _OPENERS, n=1)
+        hint = f"; did you mean {near[0]}?" if near and near[0] != kind else "."
+        raise UserError(f"unknown source {spec!r}: the forms are {FORMS}{hint}")
+    if channels is not None and channels not in _MODES:
+        raise UserError(f"{channels} channels asked for: give 1 (grey), 3 (RGB) or 4 (RGBA).")
+    if resolution is not None and resolution < 1:
+        raise UserError(f"resolution {resolution} asked for: give 1 or more.")
+
+    native = _OPENERS[kind](spec, where)
+    if native.num_images == 0:
+        raise UserError(f"{spec} has no images: give a source with at least one.")
+    height, width, native_channels = native.image_shape
+    if native_channels not in _MODES:
+        raise UserError(f"{spec} has images of {native_channels} channels: 1, 3 and 4 are read.")
+    side = resolution or min(height, width)
+    shape = (side, side, channels or native_channels)
+
+    def examples() -> Iterator[Example]:
+        return ((fit(image, shape), label) for image, label in native.examples())
+
+    return dataclasses.replace(native, image_shape=shape, examples=examples)
+
+
+def fit(image: Uint8Array, shape: tuple[int, int, int]) -> Uint8Array:
+    """Crops to the centre square, scales with antialiasing and converts grey and colour.
+
+    Args:
+        image: uint8 [H, W, C] of any size; C is 1, 3 or 4.
+        shape: [R, R, C] to bring it to.
+
+    Returns:
+        uint8 of `shape`; the very same array where it already has that shape.
+    """
+    if image.shape == shape:
+        return image
+    side, _, channels = shape
+    picture = Image.fromarray(image[:, :, 0] if image.shape[-1] == 1 else image)
+    if picture.size != (side, side):
+        picture = ImageOps.fit(picture, (side, side), Image.Resampling.LANCZOS)
+    return np.asarray(picture.convert(_MODES[channels])).reshape(shape)
+
+
+def _open_digits(spec: str, where: str) -> Source:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    small = np.rint(digits.images * (255 / 16)).astype(np.uint8)
+    images = np.zeros([len(small), 28, 28], np.uint8)
+    for image, enlarged in zip(small, images, strict=True):
+        picture = Image.fromarray(image).resize((24, 24), Image.Resampling.BICUBIC)
+        enlarged[2:26, 2:26] = np.asarray(picture)
+    return _from_arrays(spec, images, digits.target)
+
+
+def _open_idx(spec: str, where: str) -> Source:
+    images_path = _idx_file(where, "train-images", 3)
+    if images_path is None:
+        raise UserError(f"{where} holds no train-images-idx3-ubyte or train-images-idx3-ubyte.gz.")
+    labels_path = _idx_file(where, "train-labels", 1)
+    labels = None if labels_path is None else _read_idx(labels_path, dimensions=1)
+    return _from_arrays(spec, _read_idx(images_path, dimensions=3), labels)
+
+
+def _idx_file(folder: str, stem: str, dimensions: int) -> Path | None:
+    names = [f"{stem}{dot}idx{dimensions}-ubyte{suffix}" for dot in "-." for suffix in ("", ".gz")]
+    return next((path for name in names if (path := Path(folder, name)).is_file()), None)
+
+
+def _read_idx(path: Path, dimensions: int) -> Uint8Array:
+    try:
+        data = path.read_bytes()
+        if path.suffix == ".gz":
+            data = gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path} cannot be read ({error}): download it again.") from error
+    # Two zero bytes, 8 for unsigned bytes, the number of dimensions; then the dimensions.
+    magic, found = 0x800 + dimensions, int.from_bytes(data[:4], "big")
+    if found != magic:
+        raise UserError(
+            f"{path} begins with {found}, an IDX file of {dimensions} dimensions with {magic}: "
+            "download it again."
+        )
+    header = 4 * (1 + dimensions)
+    shape = [int.from_bytes(data[i : i + 4], "big") for i in range(4, header, 4)]
+    if len(data) != header + math.prod(shape):
+        raise UserError(
+            f"{path} has {len(data)} bytes and its header says {header + math.prod(shape)}: "
+            "download it again."
+        )
+    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+
+
+def _open_npz(spec: str, where: str) -> Source:
+    try:
+        with np.load(where, allow_pickle=False) as file:
+            images = file["images" if "images" in file else "x_train"]
+            labels_name = next((name for name in ("labels", "y_train") if name in file), None)
+            labels = None if labels_name is None else file[labels_name]
+    except KeyError:
+        raise UserError(
+            f"{where} holds neither an array `images` nor `x_train`: save one with "
+            "numpy.savez(file, images=...)."
+        ) from None
+    # A .npy file loads as an array, which is no context manager (TypeError).
+    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        raise UserError(
+            f"{where} cannot be read as an .npz file without pickled objects ({error})."
+        ) from error
+    return _from_arrays(spec, images, labels)
+
+
+def _from_arrays(
+    spec: str, images: npt.NDArray[Any], labels: npt.NDArray[Any] | None = None
+) -> Source:
+    """A source of images [N, H, W] or [N, H, W, C] and labels that count from 0."""
+    if images.dtype != np.uint8 or images.ndim not in (3, 4):
+        raise UserError(
+            f"{spec} has images of {images.dtype} {list(images.shape)}: "
+            "give uint8 [N, H, W] or [N, H, W, C]."
+        )
+    images = images.reshape(*images.shape[:3], -1) if images.size else images.reshape(0, 1, 1, 1)
+    class_names: tuple[str, ...] = ()
+    if labels is None:
+        labels = np.full(len(images), -1)
+    else:
+        labels = labels.reshape(-1)
+        if len(labels) != len(images):
+            raise UserError(
+                f"{spec} has {len(images)} images and {len(labels)} labels: give one for each."
+            )
+        if labels.dtype.kind not in "iu" or (len(labels) and labels.min() < 0):
+            raise UserError(f"{spec} has labels that are not whole numbers counting from 0.")
+        class_names = tuple(str(i) for i in range(int(labels.max(initial=0)) + 1))
+
+    def examples() -> Iterator[Example]:
+        return ((images[i], int(labels[i])) for i in _mixed(len(images)))
+
+    height, width, channels = images.shape[1:]
+    return Source(spec, len(images), (height, width, channels), class_names, examples)
+
+
+def _open_images(spec: str, where: str) -> Source:
+    root = Path(where)
+    if not root.is_dir():
+        raise UserError(f"{where} is not a folder: give one with .png or .jpg files.")
+    # Names with a dot in front are litter of other programs, such as macOS's ._photo.jpg.
+    files = sorted(
+        path.relative_to(root)
+        for path in root.rglob("*")
+        if path.suffix.lower() in (".png", ".jpg", ".jpeg")
+        and not any(part.startswith(".") for part in path.relative_to(root).parts)
+    )
+    if not files:
+        raise UserError(f"{where} holds no .png, .jpg or .jpeg file.")
+    class_names = tuple(sorted({file.parts[0] for file in files if len(file.parts) > 1}))
+    loose = next((file for file in files if len(file.parts) == 1), None)
+    if class_names and loose:
+        raise UserError(
+            f"{root / loose} lies beside class folders such as {class_names[0]}: "
+            "move it into one of them."
+        )
+    label_of = {name: label for label, name in enumerate(class_names)}
+
+    def examples() -> Iterator[Example]:
+        for file in (files[i] for i in _mixed(len(files))):
+            yield _read_image(root / file), label_of.get(file.parts[0], -1)
+
+    shape = (DEFAULT_RESOLUTION, DEFAULT_RESOLUTION, 3)
+    return Source(spec, len(files), shape, class_names, examples)
+
+
+def _read_image(path: Path) -> Uint8Array:
+    try:
+        with Image.open(path) as file:
+            # Cameras store which way is up; a GAN would learn photos lying on their side.
+            picture = ImageOps.exif_transpose(file)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise UserError(
+            f"{path} cannot be read as an image ({error}): mend or delete it."
+        ) from error
+    if picture.mode.startswith(("I", "F")):
+        raise UserError(f"{path} has more than 8 bits a channel: save it with 8.")
+    if picture.mode not in _MODES.values():
+        picture = picture.convert("RGB")
+    return np.asarray(picture).reshape(picture.height, picture.width, -1)
+
+
+def _open_tfds(spec: str, where: str) -> Source:
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(where)
+        builder.download_and_prepare()
+        split = builder.info.splits["train"]
+        features = builder.info.features
+        height, width, channels = features["image"].shape
+    # Hundreds of builders fail in as many ways: no network, a moved file, a missing package.
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise UserError(
+            f"the data set {where} cannot be had from tensorflow_datasets ({reason}): download "
+            "it yourself and use images:, idx: or npz:, or put its prepared folder, with images "
+            "under `image` and a split `train`, into TFDS_DATA_DIR."
+        ) from error
+    if features["image"].np_dtype != np.uint8:
+        raise UserError(f"{spec} has images of {features['image'].np_dtype}: only uint8 is read.")
+    class_names = tuple(getattr(features["label"], "names", ())) if "label" in features else ()
+
+    def examples() -> Iterator[Example]:
+        for example in tfds.as_numpy(builder.as_dataset(split="train", shuffle_files=False)):
+            yield example["image"], int(example["label"]) if class_names else -1
+
+    shape = (height or DEFAULT_RESOLUTION, width or DEFAULT_RESOLUTION, channels or 3)
+    return Source(spec, split.num_examples, shape, class_names, examples)
+
+
+def _mixed(count: int) -> npt.NDArray[np.int64]:
+    return np.random.default_rng(_ORDER_SEED).permutation(count)
+
+
+_OPENERS: dict[str, Callable[[str, str], Source]] = {
+    "digits": _open_digits,
+    "idx": _open_idx,
+    "tfds": _open_tfds,
+    "images": _open_images,
+    "npz": _open_npz,
+}

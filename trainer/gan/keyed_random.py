@@ -1,0 +1,80 @@
+"""Random numbers that are a function of (seed, purpose, step, group) alone.
+
+Nothing here has a state: a number does not depend on the replica that draws it,
+on what was drawn before, on the device, or on XLA. The unit is the group: a run
+of `group_size` images of the global batch that no replica splits.
+
+TensorFlow's stateless float generators give different values inside and outside
+a compiled function (tensorflow/tensorflow#117644, seen with 2.21); its integers
+agree, so the floats are made from them here.
+"""
+
+import enum
+import math
+
+import tensorflow as tf
+
+_GROUPS_BITS = 20  # a step may have up to 2**20 groups, and a run up to 2**43 steps
+_MANTISSA_BITS = 23
+
+
+class Purpose(enum.IntEnum):
+    """What a number is drawn for; one purpose never sees another's numbers."""
+
+    DISCRIMINATOR_LATENTS = 0
+    GENERATOR_LATENTS = 1
+    DROPOUT_REAL = 2
+    DROPOUT_FAKE = 3
+    DROPOUT_GENERATOR = 4
+    SAMPLE_LATENTS = 5
+
+
+def group_keys(
+    seed: int | tf.Tensor, purpose: Purpose, step: int | tf.Tensor, groups: tf.Tensor
+) -> tf.Tensor:
+    """Keys of some groups of one step.
+
+    Args:
+        seed: the run's seed, below 2**31.
+        purpose: what the numbers are for.
+        step: the step, counted from 0.
+        groups: [k] int64, the groups' places in the global batch.
+
+    Returns:
+        [k, 2] int64, different for every (seed, purpose, step, group).
+    """
+    first = tf.cast(seed, tf.int64) * len(Purpose) + int(purpose)
+    second = tf.cast(step, tf.int64) * 2**_GROUPS_BITS + tf.cast(groups, tf.int64)
+    return tf.stack([tf.broadcast_to(first, tf.shape(second)), second], axis=1)
+
+
+def uniform(keys: tf.Tensor, group_shape: tuple[int, ...]) -> tf.Tensor:
+    """Uniform numbers in the open interval (0, 1).
+
+    Args:
+        keys: [k, 2] int64 of `group_keys`, k known when tracing.
+        group_shape: (group_size, ...), the shape of one group's numbers.
+
+    Returns:
+        [k * group_size, ...] float32.
+    """
+    bits = tf.concat(
+        [
+            tf.random.stateless_uniform(
+                group_shape, key, minval=None, maxval=None, dtype=tf.uint32, alg="philox"
+            )
+            for key in tf.unstack(keys)
+        ],
+        axis=0,
+    )
+    integers = tf.cast(tf.bitwise.right_shift(bits, 32 - _MANTISSA_BITS), tf.int32)
+    # The half keeps 0 and 1 out, and the sum is exact in float32.
+    return (tf.cast(integers, tf.float32) + 0.5) * 2.0**-_MANTISSA_BITS
+
+
+def normal(keys: tf.Tensor, group_shape: tuple[int, ...]) -> tf.Tensor:
+    """Standard normal numbers by the inverse distribution function.
+
+    Takes and returns what `uniform` does; the largest magnitude is 5.3.
+    """
+    return math.sqrt(2.0) * tf.math.erfinv(2.0 * uniform(keys, group_shape) - 1.0)

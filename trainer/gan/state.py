@@ -1,0 +1,69 @@
+"""Everything that training changes, in one object."""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from trainer.config import Config
+from trainer.gan.networks import Discriminator, build_discriminator, build_generator
+
+
+@dataclasses.dataclass(frozen=True)
+class Gan:
+    """Both networks, both optimizers, and the count of generator updates."""
+
+    generator: keras.Sequential
+    discriminator: Discriminator
+    generator_optimizer: keras.optimizers.Optimizer
+    discriminator_optimizer: keras.optimizers.Optimizer
+    step: tf.Variable  # scalar int64
+
+    def checkpoint(self) -> tf.train.Checkpoint:
+        """What is saved, under the names that a checkpoint file holds."""
+        return tf.train.Checkpoint(
+            generator=self.generator,
+            discriminator=self.discriminator,
+            generator_optimizer=self.generator_optimizer,
+            discriminator_optimizer=self.discriminator_optimizer,
+            step=self.step,
+        )
+
+
+def build_generator_of(config: Config) -> keras.Sequential:
+    """The generator that `config.model` describes, with its initial weights."""
+    return build_generator(
+        resolution=config.model.resolution,
+        channels=config.model.channels,
+        latent_dim=config.model.latent_dim,
+        filters=config.model.generator_filters,
+        leaky_relu_slope=config.model.leaky_relu_slope,
+        group_size=config.group_size,
+        batch_norm_momentum=config.model.batch_norm_momentum,
+        seed=config.seed,
+    )
+
+
+def build_gan(config: Config) -> Gan:
+    """Builds the state of step 0; call it inside `strategy.scope()`."""
+    generator = build_generator_of(config)
+    discriminator = build_discriminator(
+        resolution=config.model.resolution,
+        channels=config.model.channels,
+        filters=config.model.discriminator_filters,
+        leaky_relu_slope=config.model.leaky_relu_slope,
+        dropout_rate=config.model.dropout_rate,
+        seed=config.seed,
+    )
+    generator_optimizer = keras.optimizers.RMSprop(config.optimizer.generator.learning_rate)
+    discriminator_optimizer = keras.optimizers.RMSprop(config.optimizer.discriminator.learning_rate)
+    generator_optimizer.build(generator.trainable_variables)
+    discriminator_optimizer.build(discriminator.trainable_variables)
+    step = tf.Variable(
+        0,
+        dtype=tf.int64,
+        trainable=False,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        name="step",
+    )
+    return Gan(generator, discriminator, generator_optimizer, discriminator_optimizer, step)

@@ -1,0 +1,163 @@
+"""The adversarial step: two compiled gradient programs, a cross-replica mean, two updates.
+
+A step updates D on a batch of real images and as many generated ones, then G
+through the updated D with fresh noise (Goodfellow et al. 2014, algorithm 1, k = 1).
+
+The gradient programs are pure: weights, images, step and groups in; gradients,
+new BatchNorm statistics and metrics out. Every write to a variable stays outside
+them, because XLA cannot compile writes to variables that several replicas share.
+"""
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+
+from trainer.config import Config
+from trainer.gan import losses
+from trainer.gan.keyed_random import Purpose, group_keys, normal
+from trainer.gan.state import Gan
+
+Metrics = dict[str, tf.Tensor]
+"""Scalars float32 under their TensorBoard names: means over the batch."""
+
+
+class Weights(NamedTuple):
+    """One network's weights as plain tensors, what a pure program takes."""
+
+    trainable: list[tf.Tensor]
+    non_trainable: list[tf.Tensor]
+
+    @classmethod
+    def of(cls, model: keras.Model) -> "Weights":
+        """Reads the weights, in a replica that replica's own copy."""
+        return cls(
+            [tf.convert_to_tensor(variable.value) for variable in model.trainable_variables],
+            [tf.convert_to_tensor(variable.value) for variable in model.non_trainable_variables],
+        )
+
+
+class AdversarialStep:
+    """One step on every replica of a strategy; call it with the real images."""
+
+    def __init__(
+        self, gan: Gan, config: Config, strategy: tf.distribute.Strategy, jit_compile: bool
+    ) -> None:
+        """Prepares the programs; they are compiled at the first call.
+
+        Args:
+            gan: what the step updates, built under `strategy.scope()`.
+            config: a validated config.
+            strategy: its replicas must be able to share out the groups evenly.
+            jit_compile: whether XLA compiles the gradient programs.
+        """
+        self.gan = gan
+        self.strategy = strategy
+        self.seed = config.seed
+        self.real_label = config.loss.real_label
+        self.latents_shape = (config.group_size, config.model.latent_dim)
+        groups = config.train.global_batch_size // config.group_size
+        self.groups_per_replica = groups // strategy.num_replicas_in_sync
+        self.discriminator_program = tf.function(
+            self._discriminator_program, jit_compile=jit_compile
+        )
+        self.generator_program = tf.function(self._generator_program, jit_compile=jit_compile)
+
+    @tf.function
+    def __call__(self, images: tf.Tensor) -> Metrics:
+        """Updates D, then G, then the step counter.
+
+        Args:
+            images: real images, [B / replicas, H, W, C] uint8 on each replica.
+
+        Returns:
+            The metrics, means over the global batch.
+        """
+        metrics = self.strategy.run(self._replica_step, args=(images, self.gan.step.read_value()))
+        self.gan.step.assign_add(1)
+        return {
+            name: self.strategy.experimental_local_results(value)[0]
+            for name, value in metrics.items()
+        }
+
+    def _replica_step(self, images: tf.Tensor, step: tf.Tensor) -> Metrics:
+        gan = self.gan
+        context = tf.distribute.get_replica_context()
+        first_group = tf.cast(context.replica_id_in_sync_group, tf.int64) * self.groups_per_replica
+        groups = first_group + tf.range(self.groups_per_replica, dtype=tf.int64)
+
+        gradients, discriminator_metrics = self.discriminator_program(
+            Weights.of(gan.generator), Weights.of(gan.discriminator), images, step, groups
+        )
+        self._apply(gan.discriminator_optimizer, gradients, gan.discriminator)
+
+        gradients, statistics, generator_metrics = self.generator_program(
+            Weights.of(gan.generator), Weights.of(gan.discriminator), step, groups
+        )
+        self._apply(gan.generator_optimizer, gradients, gan.generator)
+        for variable, value in zip(gan.generator.non_trainable_variables, statistics, strict=True):
+            variable.assign(value)
+
+        metrics = discriminator_metrics | generator_metrics
+        means = context.all_reduce(tf.distribute.ReduceOp.MEAN, list(metrics.values()))
+        return dict(zip(metrics, means, strict=True))
+
+    def _apply(
+        self,
+        optimizer: keras.optimizers.Optimizer,
+        gradients: list[tf.Tensor],
+        model: keras.Model,
+    ) -> None:
+        # Keras sums the gradients over the replicas, and the update wants their mean.
+        replicas = self.strategy.num_replicas_in_sync
+        optimizer.apply([g / replicas for g in gradients], model.trainable_variables)
+
+    def _discriminator_program(
+        self,
+        generator: Weights,
+        discriminator: Weights,
+        images: tf.Tensor,
+        step: tf.Tensor,
+        groups: tf.Tensor,
+    ) -> tuple[list[tf.Tensor], Metrics]:
+        """D's gradients on this replica's groups of real and generated images."""
+        real = tf.cast(images, tf.float32) / 127.5 - 1.0
+        latent_keys = group_keys(self.seed, Purpose.DISCRIMINATOR_LATENTS, step, groups)
+        fake, _ = self.gan.generator.stateless_call(
+            *generator, normal(latent_keys, self.latents_shape), training=True
+        )
+        dropout_keys = [
+            group_keys(self.seed, purpose, step, groups)
+            for purpose in (Purpose.DROPOUT_REAL, Purpose.DROPOUT_FAKE)
+        ]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(discriminator.trainable)
+            logits, _ = self.gan.discriminator.stateless_call(
+                *discriminator, tf.concat([real, fake], axis=0), tf.concat(dropout_keys, axis=0)
+            )
+            real_logits, fake_logits = tf.split(logits, 2)
+            real_loss = tf.reduce_mean(losses.discriminator_real_loss(real_logits, self.real_label))
+            fake_loss = tf.reduce_mean(losses.discriminator_fake_loss(fake_logits))
+            loss = (real_loss + fake_loss) / 2.0
+        metrics = {
+            "loss/discriminator": loss,
+            "loss/discriminator_real": real_loss,
+            "loss/discriminator_fake": fake_loss,
+            "discriminator/real_probability": tf.reduce_mean(tf.sigmoid(real_logits)),
+            "discriminator/fake_probability": tf.reduce_mean(tf.sigmoid(fake_logits)),
+        }
+        return tape.gradient(loss, discriminator.trainable), metrics
+
+    def _generator_program(
+        self, generator: Weights, discriminator: Weights, step: tf.Tensor, groups: tf.Tensor
+    ) -> tuple[list[tf.Tensor], list[tf.Tensor], Metrics]:
+        """G's gradients on this replica's groups, and its new BatchNorm statistics."""
+        latent_keys = group_keys(self.seed, Purpose.GENERATOR_LATENTS, step, groups)
+        latents = normal(latent_keys, self.latents_shape)
+        dropout_keys = group_keys(self.seed, Purpose.DROPOUT_GENERATOR, step, groups)
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(generator.trainable)
+            fake, statistics = self.gan.generator.stateless_call(*generator, latents, training=True)
+            logits, _ = self.gan.discriminator.stateless_call(*discriminator, fake, dropout_keys)
+            loss = tf.reduce_mean(losses.generator_loss(logits))
+        return tape.gradient(loss, generator.trainable), statistics, {"loss/generator": loss}

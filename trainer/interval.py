@@ -1,0 +1,72 @@
+"""What is averaged between two lines of metrics: losses, speed, waiting."""
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.errors import DivergedError
+
+
+class Interval:
+    """The steps since the last line of metrics.
+
+    Metrics stay on their device until `close`, so that no step waits for the host.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self.clock = clock
+        self.restart()
+
+    def restart(self) -> None:
+        """Starts a new interval now."""
+        self.started = self.clock()
+        self.waited_seconds = 0.0
+        self.steps: list[int] = []
+        self.metrics: list[dict[str, tf.Tensor]] = []
+
+    @contextlib.contextmanager
+    def waiting_for_input(self) -> Iterator[None]:
+        """Counts the time inside as waiting for the input pipeline."""
+        before = self.clock()
+        yield
+        self.waited_seconds += self.clock() - before
+
+    def add(self, step: int, metrics: dict[str, tf.Tensor]) -> None:
+        """Takes the metrics of one step, float32 scalars."""
+        self.steps.append(step)
+        self.metrics.append(metrics)
+
+    def seconds(self) -> float:
+        """Wall time since the interval started."""
+        return self.clock() - self.started
+
+    def means(self) -> dict[str, float]:
+        """The metrics, averaged over the steps; waits until these are done.
+
+        Raises:
+            DivergedError: a metric is NaN or infinite; names it and its step.
+        """
+        means = {}
+        for name in self.metrics[0]:
+            column = np.array([float(metrics[name]) for metrics in self.metrics])
+            for bad in np.flatnonzero(~np.isfinite(column)):
+                raise DivergedError(f"{name} is {column[bad]} at step {self.steps[bad]}")
+            means[name] = math.fsum(column) / len(column)
+        return means
+
+    def speed(self, global_batch_size: int) -> dict[str, float]:
+        """Throughput up to now, and how the wall time splits into waiting and computing.
+
+        Call it after `means`: only then are the steps really done.
+        """
+        count, seconds = len(self.steps), self.seconds()
+        return {
+            "speed/images_per_second": count * global_batch_size / seconds,
+            "speed/input_wait_fraction": self.waited_seconds / seconds,
+            "speed/input_milliseconds_per_step": 1e3 * self.waited_seconds / count,
+            "speed/compute_milliseconds_per_step": 1e3 * (seconds - self.waited_seconds) / count,
+        }

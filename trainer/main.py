@@ -1,0 +1,158 @@
+"""Trains a deep convolutional GAN, and draws, exports or goes on with what it learned.
+
+  Train the embedded digits on this machine (minutes):
+    python -m trainer.main --config=configs/digits.py --run_dir=runs/digits
+
+  Change any field of the config, two epochs only:
+    python -m trainer.main --config=configs/mnist.py --run_dir=runs/mnist \\
+        --config.train.epochs=2 --config.model.generator_filters=64,64,32
+
+  Stopped, killed or cut off? The same command again goes on from the last checkpoint.
+
+  Images from a trained run, as one grid, as arrays, as files, as a walk between latents:
+    python -m trainer.main --mode=sample --run_dir=runs/digits --output=grid.png
+    python -m trainer.main --mode=sample --run_dir=runs/digits --count=10000 --output=fake.npz
+    python -m trainer.main --mode=sample --run_dir=runs/digits --count=100 --output=folder
+    python -m trainer.main --mode=sample --run_dir=runs/digits --count=8 \\
+        --interpolation_steps=10 --output=walk.png
+
+  A SavedModel that needs nothing of this project:
+    python -m trainer.main --mode=export --run_dir=runs/digits
+
+  Try two replicas without a GPU:
+    python -m trainer.main --config=configs/digits.py --run_dir=runs/two \\
+        --strategy=mirrored --logical_devices=2 --config.train.group_size=32
+
+  Watch: tensorboard --logdir runs
+
+Exit codes: 0 done, 1 failure, 2 bad usage or bad input, 130 Ctrl-C and 143 SIGTERM, both
+after saving.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+from absl import app, flags
+from absl import logging as absl_logging
+from ml_collections import config_flags
+
+from trainer.config import Config, describe, is_field, unknown_field_message
+from trainer.errors import DivergedError, StoppedError, UserError
+
+# Before TensorFlow is imported: its start-up notes would bury our own lines.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+_CONFIG = config_flags.DEFINE_config_file(
+    "config", "configs/digits.py", "Config file; its fields are set by --config.FIELD=VALUE."
+)
+_MODE = flags.DEFINE_enum("mode", "train", ["train", "sample", "export"], "What to do.")
+_RUN_DIR = flags.DEFINE_string("run_dir", "runs/digits", "Run directory, local or gs://.")
+_STRATEGY = flags.DEFINE_enum(
+    "strategy",
+    "auto",
+    ["auto", "cpu", "mirrored", "multiworker", "tpu"],
+    "Where to train; auto: the best that this machine has.",
+)
+_LOGICAL_DEVICES = flags.DEFINE_integer(
+    "logical_devices", 0, "Split the CPU into so many devices, to try replicas.", lower_bound=0
+)
+_COUNT = flags.DEFINE_integer("count", 64, "sample: images, or rows of a walk.", lower_bound=1)
+_SAMPLE_SEED = flags.DEFINE_integer(
+    "sample_seed", 0, "sample: decides the latents.", lower_bound=0, upper_bound=2**31 - 1
+)
+_OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "sample: FILE.png (a grid), FILE.npz or a folder; default RUN_DIR/samples/seed_S.png. "
+    "export: a folder; default RUN_DIR/export.",
+)
+_INTERPOLATION_STEPS = flags.DEFINE_integer(
+    "interpolation_steps", 0, "sample: above 0, images from one latent to another.", lower_bound=0
+)
+
+
+def main(argv: Sequence[str]) -> None:
+    """Runs the mode that the flags name, and turns its outcome into an exit code."""
+    absl_logging.set_verbosity(absl_logging.INFO)
+    modes = {"train": _train, "sample": _sample, "export": _export}
+    try:
+        if len(argv) > 1:
+            raise UserError(f"unexpected argument {argv[1]!r}: flags start with --, see --help.")
+        modes[_MODE.value]()
+    except UserError as error:
+        _leave(2, f"error: {error}")
+    except DivergedError as error:
+        _leave(1, f"error: {error}")
+    except StoppedError as stopped:
+        _leave(128 + stopped.signal_number, str(stopped))
+    except KeyboardInterrupt:
+        _leave(130, "interrupted before anything new was there to save.")
+
+
+def _train() -> None:
+    config = _CONFIG.value
+    if not isinstance(config, Config):
+        file = config_flags.get_config_filename(flags.FLAGS["config"])
+        raise UserError(
+            f"--config={file} cannot be used: it must be a Python file whose get_config() returns "
+            "a trainer.config.Config, such as configs/mnist.py."
+        )
+    config.validate()
+
+    # TensorFlow takes seconds to import; --help and a wrong flag should not.
+    from trainer.strategy import make_strategy
+    from trainer.train import train
+
+    train(config, make_strategy(_STRATEGY.value, _LOGICAL_DEVICES.value), _RUN_DIR.value)
+
+
+def _sample() -> None:
+    from trainer.checkpoint import load_generator
+    from trainer.sample import Sampler, write_samples, write_walks
+
+    sampler = Sampler(load_generator(_RUN_DIR.value))
+    seed, count = _SAMPLE_SEED.value, _COUNT.value
+    output = _OUTPUT.value or os.path.join(_RUN_DIR.value, "samples", f"seed_{seed}.png")
+    if _INTERPOLATION_STEPS.value:
+        write_walks(sampler, seed, count, _INTERPOLATION_STEPS.value, output)
+    else:
+        write_samples(sampler, seed, count, output)
+    print(output)
+
+
+def _export() -> None:
+    from trainer.checkpoint import load_generator
+    from trainer.export import export_generator
+
+    output = _OUTPUT.value or os.path.join(_RUN_DIR.value, "export")
+    export_generator(load_generator(_RUN_DIR.value), output)
+    print(output)
+
+
+def _parse_flags(argv: list[str]) -> list[str]:
+    """Parses flags; bad ones end the process with 2, where absl would say 1."""
+    unknown = [arg for arg in argv if (name := _config_field(arg)) and not is_field(name)]
+    if unknown:
+        _leave(2, f"error: {unknown[0]}: {unknown_field_message(_config_field(unknown[0]))}")
+    try:
+        return flags.FLAGS(argv)
+    except (flags.Error, UserError, ImportError, OSError, SyntaxError) as error:
+        return _leave(2, f"error: {error}")
+
+
+def _config_field(argument: str) -> str:
+    """`train.epochs` of `--config.train.epochs=3`, empty for other arguments."""
+    name = argument.lstrip("-").split("=")[0]
+    return name.removeprefix("config.") if name.startswith("config.") else ""
+
+
+def _leave(exit_code: int, message: str) -> NoReturn:
+    print(message, file=sys.stderr, flush=True)
+    sys.exit(exit_code)
+
+
+if __name__ == "__main__":
+    __doc__ = f"{__doc__}\nFields of the config, with their defaults:\n{describe()}\n"
+    app.run(main, flags_parser=_parse_flags)

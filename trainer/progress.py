@@ -1,0 +1,74 @@
+"""What a person sees while training: a bar on a terminal, plain lines elsewhere."""
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+
+from tqdm import tqdm
+
+
+class Progress:
+    """Progress of one run, from the step it starts or goes on at."""
+
+    def __init__(
+        self,
+        total_steps: int,
+        start: int,
+        *,
+        visible: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Shows an empty bar where there is a terminal to show it on.
+
+        Args:
+            total_steps: the step at which the run ends.
+            start: the step at which this process takes it up.
+            visible: False keeps silent, for all workers but the chief.
+            clock: seconds, for the time left.
+        """
+        self.total_steps = total_steps
+        self.visible = visible
+        self.clock = clock
+        self.bar = tqdm(
+            total=total_steps,
+            initial=start,
+            unit="step",
+            dynamic_ncols=True,
+            disable=not (visible and sys.stderr.isatty()),
+        )
+        self.first_step = start + 1
+
+    def step_done(self, step: int) -> None:
+        """Counts one step; the clock starts after the first, which compiles."""
+        self.bar.update()
+        if step == self.first_step:
+            self.started = self.clock()
+            self.bar.unpause()
+
+    def report(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
+        """Shows losses, speed and time left."""
+        shown = {
+            "epoch": f"{epoch:.2f}",
+            "G": f"{values['loss/generator']:.3f}",
+            "D": f"{values['loss/discriminator']:.3f}",
+        }
+        if "speed/images_per_second" in values:
+            shown["images/s"] = f"{values['speed/images_per_second']:.0f}"
+        if not self.bar.disable:
+            self.bar.set_postfix(shown, refresh=False)
+            return
+        if step > self.first_step:
+            seconds_a_step = (self.clock() - self.started) / (step - self.first_step)
+            shown["left"] = tqdm.format_interval(seconds_a_step * (self.total_steps - step))
+        words = "  ".join(f"{name} {value}" for name, value in shown.items())
+        self.message(f"step {step}/{self.total_steps}  {words}")
+
+    def message(self, text: str) -> None:
+        """Prints a line without breaking the bar."""
+        if self.visible:
+            tqdm.write(text, file=sys.stdout)
+            sys.stdout.flush()
+
+    def close(self) -> None:
+        """Leaves the bar as it stands."""
+        self.bar.close()

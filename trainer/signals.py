@@ -1,0 +1,35 @@
+"""Turning SIGTERM and Ctrl-C into a question that the loop asks between steps."""
+
+import signal
+from types import FrameType, TracebackType
+
+
+class SignalWatch:
+    """Remembers the first SIGTERM or SIGINT while the context is open.
+
+    A second Ctrl-C raises KeyboardInterrupt at once, for the impatient.
+    """
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+
+    def __enter__(self) -> "SignalWatch":
+        self._before = {
+            number: signal.signal(number, self._remember)
+            for number in (signal.SIGTERM, signal.SIGINT)
+        }
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _remember(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT and self.received is not None:
+            raise KeyboardInterrupt
+        self.received = signal.Signals(number)

@@ -1,0 +1,183 @@
+"""Where the step runs: the only code that knows TPUs, TF_CONFIG and logical devices."""
+
+import json
+import logging
+import os
+import threading
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from trainer.config import Config
+from trainer.errors import UserError
+
+_TPU_TIMEOUT_SECONDS = 20
+
+log = logging.getLogger(__name__)
+
+
+def make_strategy(name: str, logical_devices: int = 0) -> tf.distribute.Strategy:
+    """Builds the strategy; call it before anything else touches TensorFlow's devices.
+
+    Args:
+        name: cpu, mirrored, multiworker, tpu or auto: the group of TF_CONFIG, else the TPU
+            of TPU_NAME, else all GPUs, else the CPU.
+        logical_devices: splits the CPU into so many devices, for trying replicas
+            without accelerators; 0 or 1: leaves it whole.
+
+    Raises:
+        UserError: the devices that `name` asks for are not there.
+    """
+    if logical_devices > 1:
+        _split_cpu(logical_devices)
+    builders: dict[str, Callable[[], tf.distribute.Strategy]] = {
+        "cpu": _cpu,
+        "mirrored": _mirrored,
+        "multiworker": _multiworker,
+        "tpu": _tpu,
+    }
+    if name == "auto":
+        name = _best_available(logical_devices)
+    strategy = builders[name]()
+    log.info("strategy %s: %d replica(s)", name, strategy.num_replicas_in_sync)
+    return strategy
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process is the one that writes files."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or not resolver.cluster_spec().as_dict() or _is_tpu(strategy):
+        return True
+    return resolver.task_type in ("chief", None) or (
+        resolver.task_type == "worker"
+        and resolver.task_id == 0
+        and "chief" not in resolver.cluster_spec().jobs
+    )
+
+
+def may_jit(strategy: tf.distribute.Strategy, wanted: bool) -> bool:
+    """Whether the gradient programs get `jit_compile=True` of their own.
+
+    On a TPU everything is compiled by XLA already, and a nested compilation can fail.
+    """
+    if wanted and _is_tpu(strategy):
+        log.info("train.jit_compile is left out: on a TPU the whole step is compiled by XLA")
+        return False
+    return wanted
+
+
+def check_shares(config: Config, strategy: tf.distribute.Strategy) -> None:
+    """Checks that the replicas can share out the batch in whole groups.
+
+    Raises:
+        UserError: they cannot; names a value that would do.
+    """
+    batch, group = config.train.global_batch_size, config.group_size
+    replicas = strategy.num_replicas_in_sync
+    if batch % replicas:
+        below = batch - batch % replicas
+        choices = " or ".join(str(b) for b in (below, below + replicas) if b)
+        raise UserError(
+            f"train.global_batch_size is {batch}, which {replicas} replicas cannot share evenly; "
+            f"{choices} would do."
+        )
+    if (batch // group) % replicas:
+        share = batch // replicas
+        fitting = max(g for g in range(1, min(group, share) + 1) if share % g == 0)
+        raise UserError(
+            f"{replicas} replicas cannot share {batch // group} group(s) of {group} images evenly; "
+            f"--config.train.group_size={fitting} would do."
+        )
+
+
+def _best_available(logical_devices: int) -> str:
+    if len(_workers_of_tf_config()) > 1:
+        return "multiworker"
+    if os.environ.get("TPU_NAME") or tf.config.list_physical_devices("TPU"):
+        return "tpu"
+    if logical_devices > 1 or tf.config.list_physical_devices("GPU"):
+        return "mirrored"
+    return "cpu"
+
+
+def _split_cpu(count: int) -> None:
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(
+        cpu, [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
+    )
+
+
+def _cpu() -> tf.distribute.Strategy:
+    devices = tf.config.list_logical_devices("CPU")
+    if len(devices) > 1:
+        return tf.distribute.MirroredStrategy([device.name for device in devices])
+    return tf.distribute.OneDeviceStrategy("/cpu:0")
+
+
+def _mirrored() -> tf.distribute.Strategy:
+    gpus = tf.config.list_logical_devices("GPU")
+    if not gpus:
+        log.info("no GPU found: --strategy=mirrored runs on the CPU")
+        return _cpu()
+    if len(gpus) == 1:
+        return tf.distribute.OneDeviceStrategy("/gpu:0")
+    return tf.distribute.MirroredStrategy([gpu.name for gpu in gpus])
+
+
+def _multiworker() -> tf.distribute.Strategy:
+    if not _workers_of_tf_config():
+        raise UserError(
+            "--strategy=multiworker needs the environment variable TF_CONFIG, which is not set; "
+            'give each worker its own, such as {"cluster": {"worker": ["host1:2222", '
+            '"host2:2222"]}, "task": {"type": "worker", "index": 0}}.'
+        )
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+def _workers_of_tf_config() -> list[str]:
+    text = os.environ.get("TF_CONFIG", "")
+    if not text:
+        return []
+    try:
+        cluster = json.loads(text)["cluster"]
+        return [*cluster.get("chief", []), *cluster["worker"]]
+    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"the environment variable TF_CONFIG is {text!r}, which does not describe a cluster "
+            f"({error!r}); it takes JSON with cluster.worker and task."
+        ) from error
+
+
+def _tpu() -> tf.distribute.Strategy:
+    name = os.environ.get("TPU_NAME", "local")
+    # Connecting to an address where nothing answers blocks for minutes and cannot be
+    # cancelled, so it gets a thread that the end of the process takes along.
+    outcome: list[tf.distribute.cluster_resolver.TPUClusterResolver | Exception] = []
+    thread = threading.Thread(target=lambda: outcome.append(_connect_to_tpu(name)), daemon=True)
+    thread.start()
+    thread.join(_TPU_TIMEOUT_SECONDS)
+    found = outcome[0] if outcome else f"no answer within {_TPU_TIMEOUT_SECONDS} seconds"
+    if isinstance(found, tf.distribute.cluster_resolver.TPUClusterResolver):
+        return tf.distribute.TPUStrategy(found)
+    reason = str(found).split("\n")[0].split(". Failed")[0]
+    raise UserError(
+        f"--strategy=tpu found no TPU at TPU_NAME={name} ({reason}): check that this is a TPU VM, "
+        "that tensorflow-tpu is installed in place of tensorflow, that no other process holds the "
+        "TPU, and that TPU_NAME is unset or right; --strategy=auto runs on what this machine has."
+    )
+
+
+def _connect_to_tpu(
+    name: str,
+) -> "tf.distribute.cluster_resolver.TPUClusterResolver | Exception":
+    try:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except Exception as error:  # handed to the caller's thread
+        return error
+    return resolver
+
+
+def _is_tpu(strategy: tf.distribute.Strategy) -> bool:
+    return isinstance(strategy, tf.distribute.TPUStrategy)

@@ -1,0 +1,136 @@
+"""Where a run's numbers and pictures go: TensorBoard, metrics.jsonl, PNG files."""
+
+import io
+import json
+import os
+
+import numpy as np
+import tensorflow as tf
+from matplotlib.figure import Figure
+
+from trainer import sample
+from trainer.files import temporary_name, write_bytes, write_text
+
+_METRICS_FILE = "metrics.jsonl"
+_GRID_PATTERN = "samples/epoch_*.png"
+
+
+class SummaryWriter:
+    """Writes one run's summaries; made on the chief only."""
+
+    def __init__(self, run_dir: str, resumed_step: int) -> None:
+        """Opens the files and drops what they hold beyond the step that the run goes on from.
+
+        Args:
+            run_dir: the run directory.
+            resumed_step: the step of the checkpoint, 0 for a new run.
+        """
+        self.run_dir = run_dir
+        tf.io.gfile.makedirs(os.path.join(run_dir, "samples"))
+        _drop_metrics_after(self._path(_METRICS_FILE), resumed_step)
+        _drop_events_after(self._path("tensorboard"), resumed_step)
+        self.metrics_file = tf.io.gfile.GFile(self._path(_METRICS_FILE), "a")
+        self.tensorboard = tf.summary.create_file_writer(self._path("tensorboard"))
+
+    def config(self, text: str) -> None:
+        """Shows the resolved config on TensorBoard's text page."""
+        with self.tensorboard.as_default():
+            tf.summary.text("config", "\n".join(f"    {line}" for line in text.splitlines()), 0)
+
+    def scalars(self, step: int, epoch: float, values: dict[str, float]) -> None:
+        """Writes scalars under their TensorBoard names."""
+        with self.tensorboard.as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(name, value)
+        line = {"step": step, "epoch": round(epoch, 4), **values}
+        self.metrics_file.write(json.dumps(line) + "\n")
+
+    def fixed_noise_grid(self, step: int, epoch: int, images: np.ndarray) -> None:
+        """Writes the grid of the fixed latents, images [N, H, W, C] uint8, at an epoch's end."""
+        sheet = sample.grid(images)
+        write_bytes(self._path(f"samples/epoch_{epoch:04d}.png"), sample.png(sheet))
+        with self.tensorboard.as_default(step=step):
+            tf.summary.image("samples/fixed_noise", sheet[None])
+
+    def flush(self) -> None:
+        """Makes all that was written visible to readers."""
+        self.metrics_file.flush()
+        self.tensorboard.flush()
+
+    def close(self) -> None:
+        """Flushes and closes the files."""
+        self.metrics_file.close()
+        self.tensorboard.close()
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.run_dir, name)
+
+
+def write_final_pictures(run_dir: str) -> list[str]:
+    """Draws the loss plot and the timelapse from what the run wrote.
+
+    Returns:
+        The paths of the pictures.
+    """
+    grids = sorted(tf.io.gfile.glob(os.path.join(run_dir, _GRID_PATTERN)))
+    paths = [os.path.join(run_dir, "losses.png")]
+    write_bytes(paths[0], loss_plot(read_metrics(run_dir)))
+    if grids:
+        paths.append(os.path.join(run_dir, "timelapse.gif"))
+        write_bytes(paths[1], sample.timelapse(grids))
+    return paths
+
+
+def read_metrics(run_dir: str) -> list[dict[str, float]]:
+    """The lines of metrics.jsonl."""
+    with tf.io.gfile.GFile(os.path.join(run_dir, _METRICS_FILE)) as file:
+        return [json.loads(line) for line in file.read().splitlines()]
+
+
+def loss_plot(metrics: list[dict[str, float]]) -> bytes:
+    """Draws both losses over the epochs as PNG."""
+    figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
+    axes = figure.subplots()
+    for name in ("generator", "discriminator"):
+        lines = [line for line in metrics if f"loss/{name}" in line]
+        axes.plot(
+            [line["epoch"] for line in lines],
+            [line[f"loss/{name}"] for line in lines],
+            label=name.capitalize(),
+        )
+    axes.set(xlabel="Epoch", ylabel="Loss (binary cross-entropy)", title="Training losses")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _drop_metrics_after(path: str, step: int) -> None:
+    if not tf.io.gfile.exists(path):
+        return
+    with tf.io.gfile.GFile(path) as file:
+        lines = file.read().splitlines(keepends=True)
+    # A kill can leave the last line cut short; only a whole line ends with a newline.
+    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
+    if kept != lines:
+        write_text(path, "".join(kept))
+
+
+def _drop_events_after(directory: str, step: int) -> None:
+    for path in tf.io.gfile.glob(os.path.join(directory, "events.out.tfevents.*")):
+        kept, dropped = [], 0
+        try:
+            for record in tf.data.TFRecordDataset(path).as_numpy_iterator():
+                if tf.compat.v1.Event.FromString(record).step <= step:
+                    kept.append(record)
+                else:
+                    dropped += 1
+        except tf.errors.DataLossError:  # a kill cut the last event short
+            dropped += 1
+        if dropped:
+            temporary = temporary_name(os.path.join(directory, "rewritten"))
+            with tf.io.TFRecordWriter(temporary) as writer:
+                for record in kept:
+                    writer.write(record)
+            tf.io.gfile.rename(temporary, path, overwrite=True)
