@@ -1,8 +1,7 @@
-"""Four logical CPU devices for every test process, and a model that compiles in seconds."""
+"""Four logical CPU devices for every test process, and batches spread over some of them."""
 
 import functools
 import os
-from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -10,31 +9,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.config import Config, DataConfig, ModelConfig, TrainConfig
+from trainer.config import Config
 from trainer.data.prepare import prepare
 from trainer.gan.state import Gan, build_gan
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
 )
-
-
-def tiny_config(records_dir: Path | str = "") -> Config:
-    """16 groups' worth of nothing: 8x8 images, a few thousand weights, batches of 8."""
-    return Config(
-        data=DataConfig(source="none", records_dir=str(records_dir)),
-        model=ModelConfig(
-            resolution=8, latent_dim=8, generator_filters=(8, 8, 4), discriminator_filters=(4, 8)
-        ),
-        train=TrainConfig(
-            global_batch_size=8,
-            group_size=2,
-            epochs=2,
-            log_every_steps=2,
-            checkpoint_every_steps=4,
-            grid_images=9,
-        ),
-    )
 
 
 @functools.cache

@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import build_gan_on, make_strategy_of, real_batch, tiny_config
+from tests.conftest import build_gan_on, make_strategy_of, real_batch
+from tests.tiny import tiny_config
 from trainer.checkpoint import (
     Checkpoints,
     claim_run_dir,

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from tests.conftest import tiny_config
+from tests.tiny import tiny_config
 from trainer.errors import UserError
 from trainer.export import export_generator
 from trainer.gan.state import build_generator_of

@@ -19,7 +19,7 @@ from tests.conftest import real_batch
 from trainer.data.prepare import prepare
 
 CONFIG = """
-from tests.conftest import tiny_config
+from tests.tiny import tiny_config
 
 def get_config():
     return tiny_config({records!r})
@@ -116,7 +116,7 @@ def test_tensorboard_reads_what_was_written(whole: tuple[Command, Path, str]) ->
     np.testing.assert_array_equal(
         png.squeeze(2), np.asarray(Image.open(run / "samples/epoch_0002.png"))
     )
-    config = events.Tensors("config/text_summary")[0].tensor_proto.string_val[0].decode()
+    config = events.Tensors("config")[0].tensor_proto.string_val[0].decode()
     assert '"latent_dim": 8' in config
 
 

@@ -32,10 +32,11 @@ class SummaryWriter:
         self.metrics_file = tf.io.gfile.GFile(self._path(_METRICS_FILE), "a")
         self.tensorboard = tf.summary.create_file_writer(self._path("tensorboard"))
 
-    def config(self, text: str) -> None:
+    def config(self, step: int, text: str) -> None:
         """Shows the resolved config on TensorBoard's text page."""
-        with self.tensorboard.as_default():
-            tf.summary.text("config", "\n".join(f"    {line}" for line in text.splitlines()), 0)
+        as_code = "\n".join(f"    {line}" for line in text.splitlines())
+        with self.tensorboard.as_default(step=step):
+            tf.summary.text("config", as_code)
 
     def scalars(self, step: int, epoch: float, values: dict[str, float]) -> None:
         """Writes scalars under their TensorBoard names."""

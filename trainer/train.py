@@ -125,7 +125,7 @@ class Run:
         progress = Progress(self.total_steps, start, visible=writer is not None)
         progress.message(self._opening_line(start))
         if writer:
-            writer.config(self.config.to_json())
+            writer.config(start, self.config.to_json())
         interval = Interval()
         with SignalWatch() as signals, contextlib.closing(progress):
             for step in range(start + 1, self.total_steps + 1):
@@ -205,9 +205,14 @@ class Run:
         return values | speed | self._learning_rates()
 
     def _learning_rates(self) -> dict[str, float]:
+        optimizers = {
+            "learning_rate/generator": self.gan.generator_optimizer,
+            "learning_rate/discriminator": self.gan.discriminator_optimizer,
+        }
+        # Through a tensor: a variable that replicas share is no number of its own.
         return {
-            "learning_rate/generator": float(self.gan.generator_optimizer.learning_rate),
-            "learning_rate/discriminator": float(self.gan.discriminator_optimizer.learning_rate),
+            name: float(tf.convert_to_tensor(optimizer.learning_rate))
+            for name, optimizer in optimizers.items()
         }
 
     def _epoch_to_draw(self, step: int) -> int | None:

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import build_gan_on, make_strategy_of, real_batch, spread, tiny_config
+from tests.conftest import build_gan_on, make_strategy_of, real_batch, spread
+from tests.tiny import tiny_config
 from trainer.config import Config
 from trainer.gan.keyed_random import Purpose, group_keys, normal, uniform
 from trainer.gan.state import Gan
