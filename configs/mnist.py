@@ -6,8 +6,8 @@ Prepare:  python -m trainer.data.prepare --source=idx:DIR --output=data/mnist
 Command:  python -m trainer.main --config=configs/mnist.py --run_dir=runs/mnist
 
 G: z of 256 -> dense -> 7x7x128 -> two blocks of transposed convolution 4x4 stride 2,
-BatchNormalization and LeakyReLU, to 128 and 64 channels -> convolution 5x5 to 1 channel,
-tanh; 2.0 million weights. D: two blocks of convolution 4x4 stride 2 and LeakyReLU, to 64 and
+BatchNormalization and LeakyReLU, to 96 and 64 channels -> convolution 5x5 to 1 channel,
+tanh; 1.9 million weights. D: two blocks of convolution 4x4 stride 2 and LeakyReLU, to 64 and
 128 channels -> dropout -> one unit; 0.14 million weights.
 """
 
@@ -30,7 +30,7 @@ def get_config() -> Config:
             resolution=28,
             channels=1,
             latent_dim=256,
-            generator_filters=(128, 128, 64),
+            generator_filters=(128, 96, 64),
             discriminator_filters=(64, 128),
         ),
         loss=LossConfig(real_label=0.9),

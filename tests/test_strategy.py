@@ -54,7 +54,7 @@ def test_multiworker_without_tf_config(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_tpu_is_one_sentence_within_30_seconds(tpu_name: str) -> None:
     started = time.monotonic()
     done = subprocess.run(
-        [sys.executable, "-m", "trainer.main", "--strategy=tpu", "--run_dir=unused"],
+        [sys.executable, "-m", "trainer.main", "--config=configs/digits.py", "--strategy=tpu"],
         env=_environment(TPU_NAME=tpu_name),
         capture_output=True,
         text=True,

@@ -71,7 +71,7 @@ class ModelConfig:
     channels: int = setting(1, "1 for grey, 3 for RGB.", at_least=1, at_most=4)
     latent_dim: int = setting(256, "Length of the latent vector z.", at_least=1)
     generator_filters: tuple[int, ...] = setting(
-        (128, 128, 64),
+        (128, 96, 64),
         "Channels after the dense layer, then after each block; a block doubles the resolution.",
         at_least=1,
     )

@@ -29,13 +29,13 @@ Exit codes: 0 done, 1 failure, 2 bad usage or bad input, 130 Ctrl-C and 143 SIGT
 after saving.
 """
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
 from absl import app, flags
-from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from trainer.config import Config, describe, is_field, unknown_field_message
@@ -45,7 +45,7 @@ from trainer.errors import DivergedError, StoppedError, UserError
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 _CONFIG = config_flags.DEFINE_config_file(
-    "config", "configs/digits.py", "Config file; its fields are set by --config.FIELD=VALUE."
+    "config", None, "train: a config file; --config.FIELD=VALUE sets one of its fields."
 )
 _MODE = flags.DEFINE_enum("mode", "train", ["train", "sample", "export"], "What to do.")
 _RUN_DIR = flags.DEFINE_string("run_dir", "runs/digits", "Run directory, local or gs://.")
@@ -75,7 +75,7 @@ _INTERPOLATION_STEPS = flags.DEFINE_integer(
 
 def main(argv: Sequence[str]) -> None:
     """Runs the mode that the flags name, and turns its outcome into an exit code."""
-    absl_logging.set_verbosity(absl_logging.INFO)
+    logging.getLogger("trainer").setLevel(logging.INFO)
     modes = {"train": _train, "sample": _sample, "export": _export}
     try:
         if len(argv) > 1:
@@ -93,6 +93,8 @@ def main(argv: Sequence[str]) -> None:
 
 def _train() -> None:
     config = _CONFIG.value
+    if config is None:
+        raise UserError("--config is missing: give --config=configs/digits.py, or another file.")
     if not isinstance(config, Config):
         file = config_flags.get_config_filename(flags.FLAGS["config"])
         raise UserError(

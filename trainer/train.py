@@ -90,6 +90,18 @@ def _prepared_records(config: Config) -> Manifest:
     return manifest
 
 
+@contextlib.contextmanager
+def _naming_damaged_records(records_dir: str) -> Iterator[None]:
+    """Adds to TensorFlow's error what it leaves out: where the damage is."""
+    try:
+        yield
+    except tf.errors.DataLossError as error:
+        raise UserError(
+            f"a record in {records_dir} is damaged; find the file with "
+            f"python -m trainer.data.prepare --verify={records_dir}."
+        ) from error
+
+
 class Run:
     """One run between its first and its last step; build it inside `strategy.scope()`."""
 
@@ -121,7 +133,9 @@ class Run:
         every = self.config.train
         jit_compile = may_jit(self.strategy, every.jit_compile)
         train_step = AdversarialStep(self.gan, self.config, self.strategy, jit_compile)
-        batches = self._batches(start)
+        records_dir = self.config.data.records_dir
+        with _naming_damaged_records(records_dir):
+            batches = self._batches(start)
         progress = Progress(self.total_steps, start, visible=writer is not None)
         progress.message(self._opening_line(start))
         if writer:
@@ -129,8 +143,8 @@ class Run:
         interval = Interval()
         with SignalWatch() as signals, contextlib.closing(progress):
             for step in range(start + 1, self.total_steps + 1):
-                with interval.waiting_for_input():
-                    images = self._next(batches)
+                with interval.waiting_for_input(), _naming_damaged_records(records_dir):
+                    images = next(batches)
                 interval.add(step, train_step(images))
                 progress.step_done(step)
 
@@ -178,16 +192,6 @@ class Run:
             )
 
         return iter(self.strategy.distribute_datasets_from_function(of_worker))
-
-    def _next(self, batches: Iterator[Any]) -> Any:
-        try:
-            return next(batches)
-        except tf.errors.DataLossError as error:
-            folder = self.config.data.records_dir
-            raise UserError(
-                f"a record in {folder} is damaged ({error.message.splitlines()[0]}); find the file "
-                f"with python -m trainer.data.prepare --verify={folder}."
-            ) from error
 
     def _close(self, interval: Interval, compiled: bool) -> dict[str, float]:
         """The interval's numbers; one that compiled has no speed worth the name."""

@@ -130,7 +130,10 @@ def _open_digits(spec: str, where: str) -> Source:
 def _open_idx(spec: str, where: str) -> Source:
     images_path = _idx_file(where, "train-images", 3)
     if images_path is None:
-        raise UserError(f"{where} holds no train-images-idx3-ubyte or train-images-idx3-ubyte.gz.")
+        raise UserError(
+            f"{where} holds no train-images-idx3-ubyte, gzipped or not: give the folder "
+            "with the files as they were downloaded."
+        )
     labels_path = _idx_file(where, "train-labels", 1)
     labels = None if labels_path is None else _read_idx(labels_path, dimensions=1)
     return _from_arrays(spec, _read_idx(images_path, dimensions=3), labels)
@@ -179,7 +182,8 @@ def _open_npz(spec: str, where: str) -> Source:
     # A .npy file loads as an array, which is no context manager (TypeError).
     except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise UserError(
-            f"{where} cannot be read as an .npz file without pickled objects ({error})."
+            f"{where} cannot be read as an .npz file without pickled objects ({error}): "
+            "check the path, or write it anew with numpy.savez."
         ) from error
     return _from_arrays(spec, images, labels)
 
@@ -226,7 +230,7 @@ def _open_images(spec: str, where: str) -> Source:
         and not any(part.startswith(".") for part in path.relative_to(root).parts)
     )
     if not files:
-        raise UserError(f"{where} holds no .png, .jpg or .jpeg file.")
+        raise UserError(f"{where} holds no .png, .jpg or .jpeg file: give the folder with them.")
     class_names = tuple(sorted({file.parts[0] for file in files if len(file.parts) > 1}))
     loose = next((file for file in files if len(file.parts) == 1), None)
     if class_names and loose:
