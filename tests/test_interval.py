@@ -31,7 +31,20 @@ def test_means_and_speed() -> None:
         "speed/compute_milliseconds_per_step": 1500.0,
     }
     interval.restart()
-    assert interval.seconds() == 0 and interval.steps == []
+    assert interval.steps == []
+
+
+def test_a_step_that_compiled_counts_for_the_means_only() -> None:
+    clock = Clock()
+    interval = Interval(clock)
+    clock.seconds += 30
+    interval.add(1, {"loss": tf.constant(1.0)})
+    assert interval.restart_clock() == 30
+    assert interval.speed(10) == {}
+    clock.seconds += 2
+    interval.add(2, {"loss": tf.constant(3.0)})
+    assert interval.means() == {"loss": 2.0}
+    assert interval.speed(10)["speed/images_per_second"] == 5
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

@@ -19,14 +19,21 @@ class Interval:
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.clock = clock
+        self.started = clock()
         self.restart()
 
     def restart(self) -> None:
         """Starts a new interval now."""
-        self.started = self.clock()
-        self.waited_seconds = 0.0
         self.steps: list[int] = []
         self.metrics: list[dict[str, tf.Tensor]] = []
+        self.restart_clock()
+
+    def restart_clock(self) -> float:
+        """Leaves the steps so far, which compiled, out of the speed; returns their seconds."""
+        before, self.started = self.started, self.clock()
+        self.untimed_steps = len(self.steps)
+        self.waited_seconds = 0.0
+        return self.started - before
 
     @contextlib.contextmanager
     def waiting_for_input(self) -> Iterator[None]:
@@ -39,10 +46,6 @@ class Interval:
         """Takes the metrics of one step, float32 scalars."""
         self.steps.append(step)
         self.metrics.append(metrics)
-
-    def seconds(self) -> float:
-        """Wall time since the interval started."""
-        return self.clock() - self.started
 
     def means(self) -> dict[str, float]:
         """The metrics, averaged over the steps; waits until these are done.
@@ -61,9 +64,12 @@ class Interval:
     def speed(self, global_batch_size: int) -> dict[str, float]:
         """Throughput up to now, and how the wall time splits into waiting and computing.
 
-        Call it after `means`: only then are the steps really done.
+        Call it after `means`: only then are the steps really done. Empty where no
+        step was timed.
         """
-        count, seconds = len(self.steps), self.seconds()
+        count, seconds = len(self.steps) - self.untimed_steps, self.clock() - self.started
+        if not count:
+            return {}
         return {
             "speed/images_per_second": count * global_batch_size / seconds,
             "speed/input_wait_fraction": self.waited_seconds / seconds,

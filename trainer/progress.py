@@ -6,6 +6,13 @@ from collections.abc import Callable, Mapping
 
 from tqdm import tqdm
 
+_SHOWN = {
+    "loss/generator": ("G", "{:.3f}"),
+    "loss/discriminator": ("D", "{:.3f}"),
+    "speed/images_per_second": ("images/s", "{:.0f}"),
+    "speed/first_step_seconds": ("compiled in", "{:.1f} s"),
+}
+
 
 class Progress:
     """Progress of one run, from the step it starts or goes on at."""
@@ -46,14 +53,12 @@ class Progress:
             self.bar.unpause()
 
     def report(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
-        """Shows losses, speed and time left."""
-        shown = {
-            "epoch": f"{epoch:.2f}",
-            "G": f"{values['loss/generator']:.3f}",
-            "D": f"{values['loss/discriminator']:.3f}",
+        """Shows what `values` has of losses and speed, and the time left."""
+        shown = {"epoch": f"{epoch:.2f}"} | {
+            label: form.format(values[name])
+            for name, (label, form) in _SHOWN.items()
+            if name in values
         }
-        if "speed/images_per_second" in values:
-            shown["images/s"] = f"{values['speed/images_per_second']:.0f}"
         if not self.bar.disable:
             self.bar.set_postfix(shown, refresh=False)
             return

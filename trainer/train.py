@@ -147,19 +147,17 @@ class Run:
                     images = next(batches)
                 interval.add(step, train_step(images))
                 progress.step_done(step)
-
+                if step == start + 1:
+                    values = {"speed/first_step_seconds": interval.restart_clock()}
+                    self._log(step, values, progress, writer)
                 stopped_by = signals.received
                 saves = (
                     step == self.total_steps
                     or stopped_by is not None
                     or step % every.checkpoint_every_steps == 0
                 )
-                first = step == start + 1
-                if saves or first or step % every.log_every_steps == 0:
-                    values = self._close(interval, compiled=first)
-                    progress.report(step, self.epoch_at(step), values)
-                    if writer:
-                        writer.scalars(step, self.epoch_at(step), values)
+                if saves or step % every.log_every_steps == 0:
+                    self._log(step, self._close(interval), progress, writer)
                 epoch = self._epoch_to_draw(step)
                 if writer and epoch:
                     writer.fixed_noise_grid(step, epoch, self._fixed_noise_images())
@@ -172,6 +170,13 @@ class Run:
                         f"stopped by {stopped_by.name} at step {step} of {self.total_steps}; "
                         "all is saved: give the same command again to go on.",
                     )
+
+    def _log(
+        self, step: int, values: dict[str, float], progress: Progress, writer: SummaryWriter | None
+    ) -> None:
+        progress.report(step, self.epoch_at(step), values)
+        if writer:
+            writer.scalars(step, self.epoch_at(step), values)
 
     def _batches(self, start: int) -> Iterator[Any]:
         config = self.config
@@ -193,8 +198,8 @@ class Run:
 
         return iter(self.strategy.distribute_datasets_from_function(of_worker))
 
-    def _close(self, interval: Interval, compiled: bool) -> dict[str, float]:
-        """The interval's numbers; one that compiled has no speed worth the name."""
+    def _close(self, interval: Interval) -> dict[str, float]:
+        """The interval's numbers; starts the next."""
         try:
             values = interval.means()
         except DivergedError as error:
@@ -203,8 +208,6 @@ class Run:
                 "learning rates and give the command again to go on from there."
             ) from error
         speed = interval.speed(self.config.train.global_batch_size)
-        if compiled:
-            speed = {"speed/first_step_seconds": interval.seconds()}
         interval.restart()
         return values | speed | self._learning_rates()
 
