@@ -22,7 +22,7 @@ def test_means_and_speed() -> None:
         with interval.waiting_for_input():
             clock.seconds += 0.5
         clock.seconds += 1.5
-        interval.add(step, {"loss": tf.constant(loss)})
+        interval.add([step], {"loss": tf.constant(loss)})
     assert interval.means() == {"loss": 1.5}
     assert interval.speed(10) == {
         "speed/images_per_second": 5.0,
@@ -38,19 +38,19 @@ def test_a_step_that_compiled_counts_for_the_means_only() -> None:
     clock = Clock()
     interval = Interval(clock)
     clock.seconds += 30
-    interval.add(1, {"loss": tf.constant(1.0)})
+    interval.add([1], {"loss": tf.constant(1.0)})
     assert interval.restart_clock() == 30
     assert interval.speed(10) == {}
     clock.seconds += 2
-    interval.add(2, {"loss": tf.constant(3.0)})
-    assert interval.means() == {"loss": 2.0}
-    assert interval.speed(10)["speed/images_per_second"] == 5
+    interval.add([2, 3], {"loss": tf.constant([3.0, 5.0])})
+    assert interval.means() == {"loss": 3.0}
+    assert interval.speed(10)["speed/images_per_second"] == 10
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_is_named_with_its_step(bad: float) -> None:
     interval = Interval(Clock())
     for step, loss in ((7, 1.0), (8, bad), (9, bad)):
-        interval.add(step, {"fine": tf.constant(0.0), "loss": tf.constant(loss)})
+        interval.add([step], {"fine": tf.constant(0.0), "loss": tf.constant(loss)})
     with pytest.raises(DivergedError, match=f"loss is {bad} at step 8"):
         interval.means()

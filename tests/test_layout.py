@@ -12,7 +12,7 @@ LAYERS = [
     ["config", "files", "gan.keyed_random", "gan.losses", "interval", "progress", "signals"],
     ["gan.layers", "data.tfrecord"],
     ["strategy", "gan.networks", "data.sources", "data.pipeline", "sample"],
-    ["data.prepare", "gan.state", "export", "summaries"],
+    ["data.prepare", "data.distributed", "gan.state", "export", "summaries"],
     ["gan.step", "checkpoint"],
     ["train"],
     ["main"],

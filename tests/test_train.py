@@ -131,7 +131,7 @@ def test_killed_and_started_again_ends_the_same(whole: tuple[Command, Path, str]
     command, _, _ = whole
     long_run = ["--config.train.steps=400", "--config.train.checkpoint_every_steps=20"]
     process = command.start(*long_run, run="killed")
-    index = command.folder / "killed/checkpoints/step-20.index"
+    index = command.folder / "killed/checkpoints/step-40.index"
     deadline = time.monotonic() + 120
     while not index.exists() and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -119,20 +119,23 @@ class Checkpoints:
             )
         return None
 
-    def save(self, step: int) -> str:
-        """Saves the state and deletes the oldest checkpoint beyond those kept.
+    def check_finite(self, step: int) -> None:
+        """Checks what is about to be saved.
 
         Raises:
-            DivergedError: a weight is not finite; nothing is written.
+            DivergedError: a weight is not finite; names it and the last good checkpoint.
         """
         for model in (self.gan.generator, self.gan.discriminator):
             for variable in model.variables:
                 if not tf.reduce_all(tf.math.is_finite(variable.value)):
                     raise DivergedError(
                         f"{variable.path} is not finite at step {step}; the last good checkpoint "
-                        f"is {self.latest}: lower the learning rates, or go on from there with "
-                        "another seed."
+                        f"is {self.latest}: lower the learning rates and give the command again "
+                        "to go on from there."
                     )
+
+    def save(self, step: int) -> str:
+        """Saves the state and deletes the oldest checkpoint beyond those kept."""
         return self.manager.save(checkpoint_number=step)
 
 

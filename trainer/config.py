@@ -24,6 +24,7 @@ def setting(
     at_most: float | None = None,
     above: float | None = None,
     below: float | None = None,
+    choices: tuple[str, ...] = (),
     changeable: bool = False,
 ) -> Any:
     """A dataclass field with its documentation and its allowed range.
@@ -33,12 +34,14 @@ def setting(
         help: one sentence for `--help`; units belong in the field's name.
         at_least, at_most, above, below: bounds of a number, or of every number
             of a tuple.
+        choices: the words allowed; empty: any.
         changeable: whether a run may be resumed with another value.
     """
     bounds = {"at_least": at_least, "at_most": at_most, "above": above, "below": below}
     metadata = {
         "help": help,
         "changeable": changeable,
+        "choices": choices,
         "bounds": {name: bound for name, bound in bounds.items() if bound is not None},
     }
     return dataclasses.field(default=default, metadata=metadata)
@@ -82,6 +85,11 @@ class ModelConfig:
         0.3, "Share of the discriminator's features dropped.", at_least=0, below=1
     )
     leaky_relu_slope: float = setting(0.2, "Slope of LeakyReLU below zero.", at_least=0, below=1)
+    precision: str = setting(
+        "float32",
+        "float32, or bfloat16: layers compute in bfloat16 and keep float32 weights.",
+        choices=("float32", "bfloat16"),
+    )
     batch_norm_momentum: float = setting(
         0.99, "Decay of BatchNorm's moving statistics, per step.", at_least=0, below=1
     )
@@ -129,6 +137,21 @@ class TrainConfig:
     steps: int = setting(
         0, "Generator updates; 0: as many as `epochs` gives.", at_least=0, changeable=True
     )
+    steps_per_call: int = setting(
+        1,
+        "Steps that the host runs without returning to Python; 50 or more on a TPU.",
+        at_least=1,
+        changeable=True,
+    )
+    on_divergence: str = setting(
+        "stop",
+        "At NaN or infinity: stop, or rollback to the last checkpoint and take other batches.",
+        choices=("stop", "rollback"),
+        changeable=True,
+    )
+    rollbacks_at_most: int = setting(
+        3, "Rollbacks of one run; the next divergence stops it.", at_least=1, changeable=True
+    )
     jit_compile: bool = setting(True, "Compile the step with XLA.", changeable=True)
     checkpoint_every_steps: int = setting(
         500, "Steps between checkpoints.", at_least=1, changeable=True
@@ -169,6 +192,7 @@ class Config:
         """
         for path, field, value in _leaves(self):
             _check_type(path, field, value)
+            _check_choice(path, field, value)
             for number in value if isinstance(value, tuple) else (value,):
                 _check_bounds(path, field, number)
         _check_batch(self)
@@ -243,6 +267,12 @@ def _check_type(path: str, field: "dataclasses.Field[Any]", value: Any) -> None:
             raise UserError(f"{path} is {value!r}; it takes a number.")
     elif type(value) is not type(field.default):
         raise UserError(f"{path} is {value!r}; it takes a {type(field.default).__name__}.")
+
+
+def _check_choice(path: str, field: "dataclasses.Field[Any]", value: Any) -> None:
+    choices = field.metadata["choices"]
+    if choices and value not in choices:
+        raise UserError(f"{path} is {value!r}; it must be {' or '.join(choices)}.")
 
 
 def _check_bounds(path: str, field: "dataclasses.Field[Any]", value: Any) -> None:

@@ -13,6 +13,10 @@ class DivergedError(RuntimeError):
     """Training reached NaN or infinity; the message names the step and the last checkpoint."""
 
 
+class LostWorkerError(RuntimeError):
+    """Another worker of the group has gone; the message says how to go on."""
+
+
 class StoppedError(Exception):
     """A signal ended the run after its state was saved."""
 

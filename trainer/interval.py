@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -42,9 +42,9 @@ class Interval:
         yield
         self.waited_seconds += self.clock() - before
 
-    def add(self, step: int, metrics: dict[str, tf.Tensor]) -> None:
-        """Takes the metrics of one step, float32 scalars."""
-        self.steps.append(step)
+    def add(self, steps: Sequence[int], metrics: dict[str, tf.Tensor]) -> None:
+        """Takes the metrics of some steps, float32 [len(steps)], or scalars of one."""
+        self.steps.extend(steps)
         self.metrics.append(metrics)
 
     def means(self) -> dict[str, float]:
@@ -55,7 +55,7 @@ class Interval:
         """
         means = {}
         for name in self.metrics[0]:
-            column = np.array([float(metrics[name]) for metrics in self.metrics])
+            column = np.concatenate([np.atleast_1d(m[name]) for m in self.metrics]).astype(float)
             for bad in np.flatnonzero(~np.isfinite(column)):
                 raise DivergedError(f"{name} is {column[bad]} at step {self.steps[bad]}")
             means[name] = math.fsum(column) / len(column)

@@ -39,7 +39,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from trainer.config import Config, describe, is_field, unknown_field_message
-from trainer.errors import DivergedError, StoppedError, UserError
+from trainer.errors import DivergedError, LostWorkerError, StoppedError, UserError
 
 # Before TensorFlow is imported: its start-up notes would bury our own lines.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -57,6 +57,9 @@ _STRATEGY = flags.DEFINE_enum(
 )
 _LOGICAL_DEVICES = flags.DEFINE_integer(
     "logical_devices", 0, "Split the CPU into so many devices, to try replicas.", lower_bound=0
+)
+_DETERMINISTIC = flags.DEFINE_bool(
+    "deterministic", False, "train: use only operations whose results never vary; may be slower."
 )
 _COUNT = flags.DEFINE_integer("count", 64, "sample: images, or rows of a walk.", lower_bound=1)
 _SAMPLE_SEED = flags.DEFINE_integer(
@@ -83,7 +86,7 @@ def main(argv: Sequence[str]) -> None:
         modes[_MODE.value]()
     except UserError as error:
         _leave(2, f"error: {error}")
-    except DivergedError as error:
+    except (DivergedError, LostWorkerError) as error:
         _leave(1, f"error: {error}")
     except StoppedError as stopped:
         _leave(128 + stopped.signal_number, str(stopped))
@@ -104,9 +107,11 @@ def _train() -> None:
     config.validate()
 
     # TensorFlow takes seconds to import; --help and a wrong flag should not.
-    from trainer.strategy import make_strategy
+    from trainer.strategy import make_deterministic, make_strategy
     from trainer.train import train
 
+    if _DETERMINISTIC.value:
+        make_deterministic()
     train(config, make_strategy(_STRATEGY.value, _LOGICAL_DEVICES.value), _RUN_DIR.value)
 
 

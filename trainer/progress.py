@@ -43,13 +43,15 @@ class Progress:
             dynamic_ncols=True,
             disable=not (visible and sys.stderr.isatty()),
         )
-        self.first_step = start + 1
+        self.step = self.timed_from = start
+        self.started: float | None = None
 
-    def step_done(self, step: int) -> None:
-        """Counts one step; the clock starts after the first, which compiles."""
-        self.bar.update()
-        if step == self.first_step:
-            self.started = self.clock()
+    def steps_done(self, step: int) -> None:
+        """Counts up to `step`; the clock starts after the first call, which compiles."""
+        self.bar.update(step - self.step)
+        self.step = step
+        if self.started is None:
+            self.started, self.timed_from = self.clock(), step
             self.bar.unpause()
 
     def report(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
@@ -62,8 +64,8 @@ class Progress:
         if not self.bar.disable:
             self.bar.set_postfix(shown, refresh=False)
             return
-        if step > self.first_step:
-            seconds_a_step = (self.clock() - self.started) / (step - self.first_step)
+        if self.started is not None and step > self.timed_from:
+            seconds_a_step = (self.clock() - self.started) / (step - self.timed_from)
             shown["left"] = tqdm.format_interval(seconds_a_step * (self.total_steps - step))
         words = "  ".join(f"{name} {value}" for name, value in shown.items())
         self.message(f"step {step}/{self.total_steps}  {words}")

@@ -1,15 +1,16 @@
 """Where the step runs: the only code that knows TPUs, TF_CONFIG and logical devices."""
 
+import contextlib
 import json
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
 from trainer.config import Config
-from trainer.errors import UserError
+from trainer.errors import LostWorkerError, UserError
 
 _TPU_TIMEOUT_SECONDS = 20
 
@@ -53,6 +54,65 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
         and resolver.task_id == 0
         and "chief" not in resolver.cluster_spec().jobs
     )
+
+
+def is_multiworker(strategy: tf.distribute.Strategy) -> bool:
+    """Whether other processes take part, which must do the same at the same step."""
+    return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def check_agreement(strategy: tf.distribute.Strategy, values: dict[str, int]) -> None:
+    """Checks that all workers bring the same numbers; waits for all of them.
+
+    Args:
+        strategy: with one process there is nothing to check.
+        values: numbers below 2**63, by what they are.
+
+    Raises:
+        UserError: workers differ; names in what.
+    """
+    if not is_multiworker(strategy):
+        return
+
+    @tf.function
+    def gather(own: tf.Tensor) -> tf.Tensor:
+        def on_replica() -> tf.Tensor:
+            return tf.distribute.get_replica_context().all_gather(own[None], axis=0)
+
+        return strategy.experimental_local_results(strategy.run(on_replica))[0]
+
+    everyone = gather(tf.constant(list(values.values()), tf.int64)).numpy()
+    for column, name in enumerate(values):
+        if len(set(everyone[:, column])) > 1:
+            raise UserError(
+                f"the workers do not have the same {name}: give all of them the same command and "
+                "a --run_dir that all of them see."
+            )
+
+
+def wait_for_all_workers(strategy: tf.distribute.Strategy) -> None:
+    """Returns when every worker has come here."""
+    check_agreement(strategy, {"place": 0})
+
+
+@contextlib.contextmanager
+def naming_lost_workers(strategy: tf.distribute.Strategy, run_dir: str) -> Iterator[None]:
+    """Turns TensorFlow's error about a peer that is gone into a LostWorkerError."""
+    if not is_multiworker(strategy):
+        yield
+        return
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+        raise LostWorkerError(
+            f"another worker has gone ({error.message.splitlines()[0][:200]}); start the whole "
+            f"group again with the same command: it goes on from the last checkpoint of {run_dir}."
+        ) from error
+
+
+def make_deterministic() -> None:
+    """Lets TensorFlow use only operations whose results never vary from run to run."""
+    tf.config.experimental.enable_op_determinism()
 
 
 def may_jit(strategy: tf.distribute.Strategy, wanted: bool) -> bool:

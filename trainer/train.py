@@ -1,7 +1,10 @@
 """The training loop, top to bottom."""
 
 import contextlib
+import logging
 import math
+import signal
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,18 +13,28 @@ import tensorflow as tf
 
 from trainer.checkpoint import Checkpoints, claim_run_dir
 from trainer.config import Config
-from trainer.data.pipeline import replica_batches
-from trainer.data.prepare import prepare
-from trainer.data.tfrecord import Manifest, check_sizes, has_manifest, read_manifest
-from trainer.errors import DivergedError, StoppedError, UserError
+from trainer.data.distributed import distributed_batches, naming_damaged_records
+from trainer.data.prepare import prepared_records
+from trainer.data.tfrecord import Manifest
+from trainer.errors import DivergedError, StoppedError
 from trainer.gan.state import build_gan
 from trainer.gan.step import AdversarialStep
 from trainer.interval import Interval
 from trainer.progress import Progress
 from trainer.sample import Sampler
 from trainer.signals import SignalWatch
-from trainer.strategy import check_shares, is_chief, may_jit
+from trainer.strategy import (
+    check_agreement,
+    check_shares,
+    is_chief,
+    is_multiworker,
+    may_jit,
+    naming_lost_workers,
+    wait_for_all_workers,
+)
 from trainer.summaries import SummaryWriter, write_final_pictures
+
+log = logging.getLogger(__name__)
 
 
 def train(config: Config, strategy: tf.distribute.Strategy, run_dir: str) -> None:
@@ -35,6 +48,7 @@ def train(config: Config, strategy: tf.distribute.Strategy, run_dir: str) -> Non
     Raises:
         UserError: bad input, or the run directory of another run.
         DivergedError: a loss or a weight is not finite.
+        LostWorkerError: another worker of the group has gone.
         StoppedError: SIGTERM or Ctrl-C; the state was saved first.
     """
     # ------------------------------------------------------------ What can be checked at once
@@ -44,22 +58,37 @@ def train(config: Config, strategy: tf.distribute.Strategy, run_dir: str) -> Non
         claim_run_dir(run_dir, config)
 
     # ------------------------------------------------------------ Data
-    manifest = _prepared_records(config)
+    manifest = prepared_records(
+        config.data.records_dir,
+        config.data.source,
+        shards=config.data.shards,
+        resolution=config.model.resolution,
+        channels=config.model.channels,
+    )
 
     # ------------------------------------------------------------ State
     with strategy.scope():
-        run = Run(config, strategy, manifest, run_dir)
+        run = Run(config, strategy, manifest, run_dir, chief)
     # Where to start: 1. the newest checkpoint that can be read; 2. the initial weights.
     start = run.checkpoints.restore() or 0
     run.take_learning_rates_from_config()
+    check_agreement(
+        strategy, {"config": zlib.crc32(config.to_json().encode()), "last checkpoint": start}
+    )
     if start >= run.total_steps:
         print(
             f"{run_dir} is finished: step {start} of {run.total_steps}. To go on, raise "
             "--config.train.epochs or --config.train.steps; to start anew, choose another "
             "--run_dir."
         )
-    else:
-        run.loop(start, SummaryWriter(run_dir, start) if chief else None)
+
+    # ------------------------------------------------------------ Loop
+    while start < run.total_steps:
+        try:
+            with naming_lost_workers(strategy, run_dir):
+                start = run.loop(start)
+        except DivergedError as error:
+            start = run.roll_back(error)
 
     # ------------------------------------------------------------ Results
     if chief:
@@ -71,46 +100,22 @@ def train(config: Config, strategy: tf.distribute.Strategy, run_dir: str) -> Non
         print(f"Samples:     python -m trainer.main --mode=sample --run_dir={run_dir}")
 
 
-def _prepared_records(config: Config) -> Manifest:
-    """The manifest of the config's records, which are prepared first if they are not there."""
-    folder, model = config.data.records_dir, config.model
-    if not has_manifest(folder):
-        return prepare(
-            config.data.source, folder, config.data.shards, model.resolution, model.channels
-        )
-    manifest = read_manifest(folder)
-    check_sizes(folder, manifest)
-    wanted = (model.resolution, model.resolution, model.channels)
-    if manifest.image_shape != wanted:
-        raise UserError(
-            f"{folder} holds images of {'x'.join(map(str, manifest.image_shape))} and the model "
-            f"makes {'x'.join(map(str, wanted))}: choose another --config.data.records_dir, or set "
-            "--config.model.resolution and --config.model.channels."
-        )
-    return manifest
-
-
-@contextlib.contextmanager
-def _naming_damaged_records(records_dir: str) -> Iterator[None]:
-    """Adds to TensorFlow's error what it leaves out: where the damage is."""
-    try:
-        yield
-    except tf.errors.DataLossError as error:
-        raise UserError(
-            f"a record in {records_dir} is damaged; find the file with "
-            f"python -m trainer.data.prepare --verify={records_dir}."
-        ) from error
-
-
 class Run:
     """One run between its first and its last step; build it inside `strategy.scope()`."""
 
     def __init__(
-        self, config: Config, strategy: tf.distribute.Strategy, manifest: Manifest, run_dir: str
+        self,
+        config: Config,
+        strategy: tf.distribute.Strategy,
+        manifest: Manifest,
+        run_dir: str,
+        chief: bool,
     ) -> None:
         self.config = config
         self.strategy = strategy
         self.manifest = manifest
+        self.run_dir = run_dir
+        self.chief = chief
         self.gan = build_gan(config)
         self.checkpoints = Checkpoints(self.gan, run_dir, config.train.checkpoints_to_keep)
         self.sampler = Sampler(self.gan.generator)
@@ -128,48 +133,118 @@ class Run:
         """Passes over the images that the first `step` steps make."""
         return step * self.config.train.global_batch_size / self.manifest.num_images
 
-    def loop(self, start: int, writer: SummaryWriter | None) -> None:
-        """Runs steps `start` + 1 to the last; `writer` is None on all workers but the chief."""
-        every = self.config.train
-        jit_compile = may_jit(self.strategy, every.jit_compile)
-        train_step = AdversarialStep(self.gan, self.config, self.strategy, jit_compile)
-        records_dir = self.config.data.records_dir
-        with _naming_damaged_records(records_dir):
-            batches = self._batches(start)
-        progress = Progress(self.total_steps, start, visible=writer is not None)
+    def loop(self, start: int) -> int:
+        """Runs steps `start` + 1 to the last, and returns the last."""
+        train_step = AdversarialStep(
+            self.gan,
+            self.config,
+            self.strategy,
+            may_jit(self.strategy, self.config.train.jit_compile),
+        )
+        first_batch = start + int(self.gan.batches_skipped.numpy())
+        batches = distributed_batches(self.config, self.strategy, self.manifest, first_batch)
+        writer = SummaryWriter(self.run_dir, start) if self.chief else None
+        progress = Progress(self.total_steps, start, visible=self.chief)
         progress.message(self._opening_line(start))
         if writer:
             writer.config(start, self.config.to_json())
-        interval = Interval()
+        interval, step = Interval(), start
         with SignalWatch() as signals, contextlib.closing(progress):
-            for step in range(start + 1, self.total_steps + 1):
-                with interval.waiting_for_input(), _naming_damaged_records(records_dir):
-                    images = next(batches)
-                interval.add(step, train_step(images))
-                progress.step_done(step)
-                if step == start + 1:
+            while step < self.total_steps:
+                steps = range(step + 1, self._end_of_call(step) + 1)
+                stopping = self._call(train_step, batches, steps, interval, signals)
+                step = steps[-1]
+                progress.steps_done(step)
+                if steps[0] == start + 1:
                     values = {"speed/first_step_seconds": interval.restart_clock()}
                     self._log(step, values, progress, writer)
-                stopped_by = signals.received
-                saves = (
-                    step == self.total_steps
-                    or stopped_by is not None
-                    or step % every.checkpoint_every_steps == 0
-                )
-                if saves or step % every.log_every_steps == 0:
+
+                saves = stopping or self._is_due(step, self.config.train.checkpoint_every_steps)
+                if saves or self._is_due(step, self.config.train.log_every_steps):
                     self._log(step, self._close(interval), progress, writer)
                 epoch = self._epoch_to_draw(step)
                 if writer and epoch:
                     writer.fixed_noise_grid(step, epoch, self._fixed_noise_images())
-                if writer and saves:
-                    writer.flush()
-                    self.checkpoints.save(step)
-                if stopped_by is not None:
+                if saves:
+                    self._save(step, writer)
+                if stopping:
                     raise StoppedError(
-                        stopped_by,
-                        f"stopped by {stopped_by.name} at step {step} of {self.total_steps}; "
-                        "all is saved: give the same command again to go on.",
+                        signals.received or signal.SIGTERM,
+                        f"stopped at step {step} of {self.total_steps}; all is saved: give the "
+                        "same command again to go on.",
                     )
+        return step
+
+    def roll_back(self, error: DivergedError) -> int:
+        """Goes back to the last checkpoint and leaves out the batches that led to the error.
+
+        Returns:
+            The step of the checkpoint.
+
+        Raises:
+            DivergedError: the config wants to stop, or allows no further rollback.
+        """
+        reached, skipped, rollbacks = (
+            int(counter.numpy())
+            for counter in (self.gan.step, self.gan.batches_skipped, self.gan.rollbacks)
+        )
+        if self.config.train.on_divergence == "stop":
+            raise error
+        if rollbacks >= self.config.train.rollbacks_at_most:
+            raise DivergedError(f"{error} (after {rollbacks} rollbacks)") from error
+        start = self.checkpoints.restore()
+        if start is None:
+            raise error
+        self.take_learning_rates_from_config()
+        self.gan.batches_skipped.assign(skipped + reached - start)
+        self.gan.rollbacks.assign(rollbacks + 1)
+        log.warning("%s. Rollback %d to step %d", error, rollbacks + 1, start)
+        return start
+
+    def _call(
+        self,
+        train_step: AdversarialStep,
+        batches: Iterator[Any],
+        steps: range,
+        interval: Interval,
+        signals: SignalWatch,
+    ) -> bool:
+        """Runs some steps; returns whether this or another worker was told to stop."""
+        stop = tf.constant(0.0 if signals.received is None else 1.0)
+        with naming_damaged_records(self.config.data.records_dir):
+            if len(steps) == 1:
+                with interval.waiting_for_input():
+                    images = next(batches)
+                metrics, anyone_stops = train_step(images, stop)
+            else:
+                metrics, anyone_stops = train_step.run_many(batches, tf.constant(len(steps)), stop)
+        interval.add(steps, metrics)
+        if is_multiworker(self.strategy):
+            return bool(anyone_stops > 0)
+        return signals.received is not None
+
+    def _end_of_call(self, step: int) -> int:
+        """The step at which Python is needed again."""
+        every, images = self.config.train, self.manifest.num_images
+        epoch_end = -(-(int(self.epoch_at(step)) + 1) * images // every.global_batch_size)
+        periods = (every.log_every_steps, every.checkpoint_every_steps)
+        return min(
+            step + every.steps_per_call,
+            max(epoch_end, step + 1),
+            self.total_steps,
+            *((step // period + 1) * period for period in periods),
+        )
+
+    def _is_due(self, step: int, every_steps: int) -> bool:
+        return step % every_steps == 0 or step == self.total_steps
+
+    def _save(self, step: int, writer: SummaryWriter | None) -> None:
+        self.checkpoints.check_finite(step)
+        if writer:
+            writer.flush()
+            self.checkpoints.save(step)
+        # A worker that leaves while the chief still writes would take the chief along.
+        wait_for_all_workers(self.strategy)
 
     def _log(
         self, step: int, values: dict[str, float], progress: Progress, writer: SummaryWriter | None
@@ -177,26 +252,6 @@ class Run:
         progress.report(step, self.epoch_at(step), values)
         if writer:
             writer.scalars(step, self.epoch_at(step), values)
-
-    def _batches(self, start: int) -> Iterator[Any]:
-        config = self.config
-
-        def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
-            local_replicas = context.num_replicas_in_sync // context.num_input_pipelines
-            return replica_batches(
-                config.data.records_dir,
-                self.manifest,
-                seed=config.seed,
-                start_step=start,
-                global_batch_size=config.train.global_batch_size,
-                num_replicas=context.num_replicas_in_sync,
-                first_replica=context.input_pipeline_id * local_replicas,
-                local_replicas=local_replicas,
-                memory_budget_mib=config.data.memory_budget_mib,
-                shuffle_buffer_images=config.data.shuffle_buffer_images,
-            )
-
-        return iter(self.strategy.distribute_datasets_from_function(of_worker))
 
     def _close(self, interval: Interval) -> dict[str, float]:
         """The interval's numbers; starts the next."""

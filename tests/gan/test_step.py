@@ -19,7 +19,10 @@ def run_steps(
     strategy = make_strategy_of(replicas)
     step = AdversarialStep(gan, config, strategy, jit_compile)
     return [
-        {name: float(value) for name, value in step(spread(real_batch(i), strategy)).items()}
+        {
+            name: float(value)
+            for name, value in step(spread(real_batch(i), strategy), tf.constant(0.0))[0].items()
+        }
         for i in range(steps)
     ]
 

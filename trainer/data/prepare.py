@@ -84,6 +84,31 @@ def prepare(
     return manifest
 
 
+def prepared_records(
+    records_dir: str, spec: str, *, shards: int, resolution: int, channels: int
+) -> Manifest:
+    """The records that a model trains on, prepared first if they are not there.
+
+    A folder that is there is taken whatever it was made from, as long as its
+    images have the model's shape.
+
+    Raises:
+        UserError: as `prepare`, or images of another shape.
+    """
+    if not tfrecord.has_manifest(records_dir):
+        return prepare(spec, records_dir, shards, resolution, channels)
+    manifest = tfrecord.read_manifest(records_dir)
+    tfrecord.check_sizes(records_dir, manifest)
+    wanted = (resolution, resolution, channels)
+    if manifest.image_shape != wanted:
+        raise UserError(
+            f"{records_dir} holds images of {'x'.join(map(str, manifest.image_shape))} and the "
+            f"model makes {'x'.join(map(str, wanted))}: choose another --config.data.records_dir, "
+            "or set --config.model.resolution and --config.model.channels."
+        )
+    return manifest
+
+
 def verify(records_dir: str) -> None:
     """Checks the length and the sha256 of every shard and prints a line for each.
 

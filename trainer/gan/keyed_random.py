@@ -1,4 +1,4 @@
-"""Random numbers that are a function of (seed, purpose, step, group) alone.
+"""Random numbers that are a function of (seed, purpose, batch, group) alone.
 
 Nothing here has a state: a number does not depend on the replica that draws it,
 on what was drawn before, on the device, or on XLA. The unit is the group: a run
@@ -14,7 +14,7 @@ import math
 
 import tensorflow as tf
 
-_GROUPS_BITS = 20  # a step may have up to 2**20 groups, and a run up to 2**43 steps
+_GROUPS_BITS = 20  # a batch may have up to 2**20 groups, and a run up to 2**43 batches
 _MANTISSA_BITS = 23
 
 
@@ -30,21 +30,21 @@ class Purpose(enum.IntEnum):
 
 
 def group_keys(
-    seed: int | tf.Tensor, purpose: Purpose, step: int | tf.Tensor, groups: tf.Tensor
+    seed: int | tf.Tensor, purpose: Purpose, batch: int | tf.Tensor, groups: tf.Tensor
 ) -> tf.Tensor:
-    """Keys of some groups of one step.
+    """Keys of some groups of one global batch.
 
     Args:
         seed: the run's seed, below 2**31.
         purpose: what the numbers are for.
-        step: the step, counted from 0.
+        batch: the number of the batch, counted from 0.
         groups: [k] int64, the groups' places in the global batch.
 
     Returns:
-        [k, 2] int64, different for every (seed, purpose, step, group).
+        [k, 2] int64, different for every (seed, purpose, batch, group).
     """
     first = tf.cast(seed, tf.int64) * len(Purpose) + int(purpose)
-    second = tf.cast(step, tf.int64) * 2**_GROUPS_BITS + tf.cast(groups, tf.int64)
+    second = tf.cast(batch, tf.int64) * 2**_GROUPS_BITS + tf.cast(groups, tf.int64)
     return tf.stack([tf.broadcast_to(first, tf.shape(second)), second], axis=1)
 
 

@@ -68,8 +68,8 @@ class GroupBatchNormalization(keras.layers.Layer):
 class KeyedDropout(keras.layers.Layer):
     """Dropout (Srivastava et al. 2014) whose mask is a function of the given keys."""
 
-    def __init__(self, rate: float) -> None:
-        super().__init__()
+    def __init__(self, rate: float, dtype: str = "float32") -> None:
+        super().__init__(dtype=dtype)
         self.rate = rate
 
     def call(self, inputs: tf.Tensor, keys: tf.Tensor | None) -> tf.Tensor:

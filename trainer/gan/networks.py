@@ -10,17 +10,20 @@ from trainer.gan.layers import GroupBatchNormalization, KeyedDropout
 
 _KERNEL_SIZE = 4  # a multiple of the stride: transposed convolutions overlap evenly
 _OUTPUT_KERNEL_SIZE = 5
+_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 class Discriminator(keras.Model):
     """Tells real images from generated ones."""
 
-    def __init__(self, features: list[keras.layers.Layer], dropout_rate: float, seed: int) -> None:
+    def __init__(
+        self, features: list[keras.layers.Layer], dropout_rate: float, policy: str, seed: int
+    ) -> None:
         super().__init__()
         self.features = features
-        self.dropout = KeyedDropout(dropout_rate)
-        self.flatten = keras.layers.Flatten()
-        self.head = keras.layers.Dense(1, kernel_initializer=_glorot(seed))
+        self.dropout = KeyedDropout(dropout_rate, dtype=policy)
+        self.flatten = keras.layers.Flatten(dtype=policy)
+        self.head = keras.layers.Dense(1, dtype=policy, kernel_initializer=_glorot(seed))
 
     def call(self, images: tf.Tensor, dropout_keys: tf.Tensor | None = None) -> tf.Tensor:
         """Logits of being real.
@@ -37,7 +40,7 @@ class Discriminator(keras.Model):
         for layer in self.features:
             hidden = layer(hidden)
         hidden = self.flatten(self.dropout(hidden, dropout_keys))
-        return tf.squeeze(self.head(hidden), axis=1)
+        return tf.cast(tf.squeeze(self.head(hidden), axis=1), tf.float32)
 
     def probability(self, images: tf.Tensor) -> tf.Tensor:
         """Probability of being real, [B] float32 in (0, 1), without dropout."""
@@ -53,6 +56,7 @@ def build_generator(
     leaky_relu_slope: float,
     group_size: int,
     batch_norm_momentum: float,
+    precision: str = "float32",
     seed: int,
 ) -> keras.Sequential:
     """Builds G: latents [B, latent_dim] float32 to images [B, R, R, C] float32 in [-1, 1].
@@ -71,14 +75,20 @@ def build_generator(
         leaky_relu_slope: slope below zero.
         group_size: images that share BatchNorm statistics.
         batch_norm_momentum: decay of the moving statistics, per step.
+        precision: `bfloat16` computes in it, but for normalisation and tanh; weights and
+            images stay float32.
         seed: of the initial weights (Glorot uniform).
     """
-    seeds = _layer_seeds(seed, network=0)
+    seeds, policy = _layer_seeds(seed, network=0), _POLICIES[precision]
     base = resolution // 2 ** (len(filters) - 1)
     model = keras.Sequential(name="generator")
     model.add(keras.Input((latent_dim,)))
-    model.add(keras.layers.Dense(base * base * filters[0], kernel_initializer=_glorot(next(seeds))))
-    model.add(keras.layers.Reshape((base, base, filters[0])))
+    model.add(
+        keras.layers.Dense(
+            base * base * filters[0], dtype=policy, kernel_initializer=_glorot(next(seeds))
+        )
+    )
+    model.add(keras.layers.Reshape((base, base, filters[0]), dtype=policy))
     for count in filters[1:]:
         model.add(
             keras.layers.Conv2DTranspose(
@@ -87,20 +97,22 @@ def build_generator(
                 strides=2,
                 padding="same",
                 use_bias=False,
+                dtype=policy,
                 kernel_initializer=_glorot(next(seeds)),
             )
         )
         model.add(GroupBatchNormalization(group_size, batch_norm_momentum))
-        model.add(keras.layers.LeakyReLU(leaky_relu_slope))
+        model.add(keras.layers.LeakyReLU(leaky_relu_slope, dtype=policy))
     model.add(
         keras.layers.Conv2D(
             channels,
             _OUTPUT_KERNEL_SIZE,
             padding="same",
-            activation="tanh",
+            dtype=policy,
             kernel_initializer=_glorot(next(seeds)),
         )
     )
+    model.add(keras.layers.Activation("tanh", dtype="float32"))
     return model
 
 
@@ -111,6 +123,7 @@ def build_discriminator(
     filters: tuple[int, ...],
     leaky_relu_slope: float,
     dropout_rate: float,
+    precision: str = "float32",
     seed: int,
 ) -> Discriminator:
     """Builds D: images [B, R, R, C] float32 in [-1, 1] to logits [B].
@@ -124,9 +137,10 @@ def build_discriminator(
         filters: channels after each block.
         leaky_relu_slope: slope below zero.
         dropout_rate: share of the last features dropped, where keys are given.
+        precision: `bfloat16` computes in it; weights and logits stay float32.
         seed: of the initial weights (Glorot uniform).
     """
-    seeds = _layer_seeds(seed, network=1)
+    seeds, policy = _layer_seeds(seed, network=1), _POLICIES[precision]
     features: list[keras.layers.Layer] = []
     for count in filters:
         features.append(
@@ -135,11 +149,12 @@ def build_discriminator(
                 _KERNEL_SIZE,
                 strides=2,
                 padding="same",
+                dtype=policy,
                 kernel_initializer=_glorot(next(seeds)),
             )
         )
-        features.append(keras.layers.LeakyReLU(leaky_relu_slope))
-    discriminator = Discriminator(features, dropout_rate, next(seeds))
+        features.append(keras.layers.LeakyReLU(leaky_relu_slope, dtype=policy))
+    discriminator = Discriminator(features, dropout_rate, policy, next(seeds))
     discriminator(keras.Input((resolution, resolution, channels)))
     return discriminator
 

@@ -11,13 +11,15 @@ from trainer.gan.networks import Discriminator, build_discriminator, build_gener
 
 @dataclasses.dataclass(frozen=True)
 class Gan:
-    """Both networks, both optimizers, and the count of generator updates."""
+    """Both networks, both optimizers, and where the run stands."""
 
     generator: keras.Sequential
     discriminator: Discriminator
     generator_optimizer: keras.optimizers.Optimizer
     discriminator_optimizer: keras.optimizers.Optimizer
-    step: tf.Variable  # scalar int64
+    step: tf.Variable  # scalar int64: generator updates done
+    batches_skipped: tf.Variable  # scalar int64: batches that rollbacks have left out
+    rollbacks: tf.Variable  # scalar int64
 
     def checkpoint(self) -> tf.train.Checkpoint:
         """What is saved, under the names that a checkpoint file holds."""
@@ -27,6 +29,8 @@ class Gan:
             generator_optimizer=self.generator_optimizer,
             discriminator_optimizer=self.discriminator_optimizer,
             step=self.step,
+            batches_skipped=self.batches_skipped,
+            rollbacks=self.rollbacks,
         )
 
 
@@ -40,6 +44,7 @@ def build_generator_of(config: Config) -> keras.Sequential:
         leaky_relu_slope=config.model.leaky_relu_slope,
         group_size=config.group_size,
         batch_norm_momentum=config.model.batch_norm_momentum,
+        precision=config.model.precision,
         seed=config.seed,
     )
 
@@ -53,17 +58,29 @@ def build_gan(config: Config) -> Gan:
         filters=config.model.discriminator_filters,
         leaky_relu_slope=config.model.leaky_relu_slope,
         dropout_rate=config.model.dropout_rate,
+        precision=config.model.precision,
         seed=config.seed,
     )
     generator_optimizer = keras.optimizers.RMSprop(config.optimizer.generator.learning_rate)
     discriminator_optimizer = keras.optimizers.RMSprop(config.optimizer.discriminator.learning_rate)
     generator_optimizer.build(generator.trainable_variables)
     discriminator_optimizer.build(discriminator.trainable_variables)
-    step = tf.Variable(
+    return Gan(
+        generator,
+        discriminator,
+        generator_optimizer,
+        discriminator_optimizer,
+        step=_counter("step"),
+        batches_skipped=_counter("batches_skipped"),
+        rollbacks=_counter("rollbacks"),
+    )
+
+
+def _counter(name: str) -> tf.Variable:
+    return tf.Variable(
         0,
         dtype=tf.int64,
         trainable=False,
         aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
-        name="step",
+        name=name,
     )
-    return Gan(generator, discriminator, generator_optimizer, discriminator_optimizer, step)

@@ -3,12 +3,13 @@
 A step updates D on a batch of real images and as many generated ones, then G
 through the updated D with fresh noise (Goodfellow et al. 2014, algorithm 1, k = 1).
 
-The gradient programs are pure: weights, images, step and groups in; gradients,
+The gradient programs are pure: weights, images, batch number and groups in; gradients,
 new BatchNorm statistics and metrics out. Every write to a variable stays outside
 them, because XLA cannot compile writes to variables that several replicas share.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -18,6 +19,14 @@ from trainer.gan import losses
 from trainer.gan.keyed_random import Purpose, group_keys, normal
 from trainer.gan.state import Gan
 
+METRICS = (
+    "loss/generator",
+    "loss/discriminator",
+    "loss/discriminator_real",
+    "loss/discriminator_fake",
+    "discriminator/real_probability",
+    "discriminator/fake_probability",
+)
 Metrics = dict[str, tf.Tensor]
 """Scalars float32 under their TensorBoard names: means over the batch."""
 
@@ -64,43 +73,74 @@ class AdversarialStep:
         self.generator_program = tf.function(self._generator_program, jit_compile=jit_compile)
 
     @tf.function
-    def __call__(self, images: tf.Tensor) -> Metrics:
+    def __call__(self, images: Any, stop: tf.Tensor) -> tuple[Metrics, tf.Tensor]:
         """Updates D, then G, then the step counter.
 
         Args:
             images: real images, [B / replicas, H, W, C] uint8 on each replica.
+            stop: scalar float32, 1 where this worker was told to stop and 0 elsewhere.
 
         Returns:
-            The metrics, means over the global batch.
+            The metrics, means over the global batch, and the mean of all workers' `stop`,
+            which lets all of them stop after the same step.
         """
-        metrics = self.strategy.run(self._replica_step, args=(images, self.gan.step.read_value()))
-        self.gan.step.assign_add(1)
-        return {
-            name: self.strategy.experimental_local_results(value)[0]
-            for name, value in metrics.items()
-        }
+        return self._step(images, stop)
 
-    def _replica_step(self, images: tf.Tensor, step: tf.Tensor) -> Metrics:
+    @tf.function
+    def run_many(
+        self, batches: Iterator[Any], steps: tf.Tensor, stop: tf.Tensor
+    ) -> tuple[Metrics, tf.Tensor]:
+        """Several steps without a return to Python, as a TPU's host wants it.
+
+        Args:
+            batches: a distributed iterator over what `__call__` takes.
+            steps: scalar int32, at least 1.
+            stop: as `__call__` takes it.
+
+        Returns:
+            The metrics of each step, [steps] float32, and the mean of all `stop`.
+        """
+        series = {name: tf.TensorArray(tf.float32, steps) for name in METRICS}
+        anyone_stops = tf.zeros([])
+        for index in tf.range(steps):
+            metrics, anyone_stops = self._step(next(batches), stop)
+            series = {name: series[name].write(index, metrics[name]) for name in METRICS}
+        return {name: values.stack() for name, values in series.items()}, anyone_stops
+
+    def _step(self, images: Any, stop: tf.Tensor) -> tuple[Metrics, tf.Tensor]:
+        # The batch, not the step, is what decides data, noise and dropout: a rollback that
+        # skips batches must not meet the same noise again.
+        batch = self.gan.step + self.gan.batches_skipped
+        metrics, stops = self.strategy.run(self._replica_step, args=(images, batch, stop))
+        self.gan.step.assign_add(1)
+        first = self.strategy.experimental_local_results
+        return {name: first(value)[0] for name, value in metrics.items()}, first(stops)[0]
+
+    def _replica_step(
+        self, images: tf.Tensor, batch: tf.Tensor, stop: tf.Tensor
+    ) -> tuple[Metrics, tf.Tensor]:
         gan = self.gan
         context = tf.distribute.get_replica_context()
         first_group = tf.cast(context.replica_id_in_sync_group, tf.int64) * self.groups_per_replica
         groups = first_group + tf.range(self.groups_per_replica, dtype=tf.int64)
 
         gradients, discriminator_metrics = self.discriminator_program(
-            Weights.of(gan.generator), Weights.of(gan.discriminator), images, step, groups
+            Weights.of(gan.generator), Weights.of(gan.discriminator), images, batch, groups
         )
         self._apply(gan.discriminator_optimizer, gradients, gan.discriminator)
 
         gradients, statistics, generator_metrics = self.generator_program(
-            Weights.of(gan.generator), Weights.of(gan.discriminator), step, groups
+            Weights.of(gan.generator), Weights.of(gan.discriminator), batch, groups
         )
         self._apply(gan.generator_optimizer, gradients, gan.generator)
         for variable, value in zip(gan.generator.non_trainable_variables, statistics, strict=True):
             variable.assign(value)
 
         metrics = discriminator_metrics | generator_metrics
-        means = context.all_reduce(tf.distribute.ReduceOp.MEAN, list(metrics.values()))
-        return dict(zip(metrics, means, strict=True))
+        # The identity puts `stop` on the replica's device, which a reduction asks for.
+        own = [*(metrics[name] for name in METRICS), tf.identity(stop)]
+        *means, anyone_stops = context.all_reduce(tf.distribute.ReduceOp.MEAN, own)
+        return dict(zip(METRICS, means, strict=True)), anyone_stops
 
     def _apply(
         self,
@@ -117,17 +157,17 @@ class AdversarialStep:
         generator: Weights,
         discriminator: Weights,
         images: tf.Tensor,
-        step: tf.Tensor,
+        batch: tf.Tensor,
         groups: tf.Tensor,
     ) -> tuple[list[tf.Tensor], Metrics]:
         """D's gradients on this replica's groups of real and generated images."""
         real = tf.cast(images, tf.float32) / 127.5 - 1.0
-        latent_keys = group_keys(self.seed, Purpose.DISCRIMINATOR_LATENTS, step, groups)
+        latent_keys = group_keys(self.seed, Purpose.DISCRIMINATOR_LATENTS, batch, groups)
         fake, _ = self.gan.generator.stateless_call(
             *generator, normal(latent_keys, self.latents_shape), training=True
         )
         dropout_keys = [
-            group_keys(self.seed, purpose, step, groups)
+            group_keys(self.seed, purpose, batch, groups)
             for purpose in (Purpose.DROPOUT_REAL, Purpose.DROPOUT_FAKE)
         ]
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -149,12 +189,12 @@ class AdversarialStep:
         return tape.gradient(loss, discriminator.trainable), metrics
 
     def _generator_program(
-        self, generator: Weights, discriminator: Weights, step: tf.Tensor, groups: tf.Tensor
+        self, generator: Weights, discriminator: Weights, batch: tf.Tensor, groups: tf.Tensor
     ) -> tuple[list[tf.Tensor], list[tf.Tensor], Metrics]:
         """G's gradients on this replica's groups, and its new BatchNorm statistics."""
-        latent_keys = group_keys(self.seed, Purpose.GENERATOR_LATENTS, step, groups)
+        latent_keys = group_keys(self.seed, Purpose.GENERATOR_LATENTS, batch, groups)
         latents = normal(latent_keys, self.latents_shape)
-        dropout_keys = group_keys(self.seed, Purpose.DROPOUT_GENERATOR, step, groups)
+        dropout_keys = group_keys(self.seed, Purpose.DROPOUT_GENERATOR, batch, groups)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(generator.trainable)
             fake, statistics = self.gan.generator.stateless_call(*generator, latents, training=True)
