@@ -36,6 +36,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from absl import app, flags
+from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from trainer.config import Config, describe, is_field, unknown_field_message
@@ -78,6 +79,7 @@ _INTERPOLATION_STEPS = flags.DEFINE_integer(
 
 def main(argv: Sequence[str]) -> None:
     """Runs the mode that the flags name, and turns its outcome into an exit code."""
+    absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger("trainer").setLevel(logging.INFO)
     modes = {"train": _train, "sample": _sample, "export": _export}
     try:

@@ -105,8 +105,8 @@ def naming_lost_workers(strategy: tf.distribute.Strategy, run_dir: str) -> Itera
         yield
     except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
         raise LostWorkerError(
-            f"another worker has gone ({error.message.splitlines()[0][:200]}); start the whole "
-            f"group again with the same command: it goes on from the last checkpoint of {run_dir}."
+            "another worker has gone or no longer answers; see its log, then start the whole group "
+            f"again with the same command: it goes on from the last checkpoint of {run_dir}."
         ) from error
 
 

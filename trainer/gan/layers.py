@@ -29,19 +29,19 @@ class GroupBatchNormalization(keras.layers.Layer):
         shape = (input_shape[-1],)
         self.gamma = self.add_weight(shape=shape, initializer="ones", name="gamma")
         self.beta = self.add_weight(shape=shape, initializer="zeros", name="beta")
-        # Assigning a replica's own value stores the mean over all replicas.
+        # The step assigns the mean over all replicas, so any replica's value is the value.
         self.moving_mean = self.add_weight(
             shape=shape,
             initializer="zeros",
             trainable=False,
-            aggregation="mean",
+            aggregation="only_first_replica",
             name="moving_mean",
         )
         self.moving_variance = self.add_weight(
             shape=shape,
             initializer="ones",
             trainable=False,
-            aggregation="mean",
+            aggregation="only_first_replica",
             name="moving_variance",
         )
 

@@ -133,14 +133,18 @@ class AdversarialStep:
             Weights.of(gan.generator), Weights.of(gan.discriminator), batch, groups
         )
         self._apply(gan.generator_optimizer, gradients, gan.generator)
-        for variable, value in zip(gan.generator.non_trainable_variables, statistics, strict=True):
-            variable.assign(value)
 
         metrics = discriminator_metrics | generator_metrics
-        # The identity puts `stop` on the replica's device, which a reduction asks for.
-        own = [*(metrics[name] for name in METRICS), tf.identity(stop)]
-        *means, anyone_stops = context.all_reduce(tf.distribute.ReduceOp.MEAN, own)
-        return dict(zip(METRICS, means, strict=True)), anyone_stops
+        own = [
+            *(metrics[name] for name in METRICS),
+            tf.identity(stop),  # on the replica's device, which a reduction asks for
+            *statistics,
+        ]
+        means = context.all_reduce(tf.distribute.ReduceOp.MEAN, own)
+        statistics = means[len(METRICS) + 1 :]
+        for variable, value in zip(gan.generator.non_trainable_variables, statistics, strict=True):
+            variable.assign(value)
+        return dict(zip(METRICS, means, strict=False)), means[len(METRICS)]
 
     def _apply(
         self,
