@@ -4,7 +4,7 @@ Paper:    Radford, Metz, Chintala 2015, https://arxiv.org/abs/1511.06434
 Command:  python -m trainer.main --config=configs/digits.py --run_dir=runs/digits
 """
 
-from trainer.config import Config, ModelConfig, OptimizerConfig, RmspropConfig, TrainConfig
+from trainer.config import Config, ModelConfig, OptimizerConfig, OptimizersConfig, TrainConfig
 
 
 def get_config() -> Config:
@@ -14,9 +14,9 @@ def get_config() -> Config:
             generator_filters=(128, 64, 32),
             discriminator_filters=(32, 64),
         ),
-        optimizer=OptimizerConfig(
-            generator=RmspropConfig(learning_rate=5e-4),
-            discriminator=RmspropConfig(learning_rate=2e-4),
+        optimizer=OptimizersConfig(
+            generator=OptimizerConfig(learning_rate=5e-4),
+            discriminator=OptimizerConfig(learning_rate=2e-4),
         ),
         train=TrainConfig(epochs=80, grid_every_epochs=4),
     )

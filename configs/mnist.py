@@ -17,7 +17,7 @@ from trainer.config import (
     LossConfig,
     ModelConfig,
     OptimizerConfig,
-    RmspropConfig,
+    OptimizersConfig,
     TrainConfig,
 )
 
@@ -34,9 +34,9 @@ def get_config() -> Config:
             discriminator_filters=(64, 128),
         ),
         loss=LossConfig(real_label=0.9),
-        optimizer=OptimizerConfig(
-            generator=RmspropConfig(learning_rate=5e-4),
-            discriminator=RmspropConfig(learning_rate=5e-5),
+        optimizer=OptimizersConfig(
+            generator=OptimizerConfig(learning_rate=5e-4),
+            discriminator=OptimizerConfig(learning_rate=5e-5),
         ),
         train=TrainConfig(global_batch_size=64, epochs=20),
     )

@@ -103,23 +103,22 @@ class LossConfig:
 
 
 @dataclasses.dataclass
-class RmspropConfig:
-    """RMSprop of one network."""
+class OptimizerConfig:
+    """The optimizer of one network."""
 
-    learning_rate: float = setting(
-        5e-4, "Step size of this network's RMSprop.", above=0, changeable=True
-    )
+    name: str = setting("rmsprop", "rmsprop or sgd.", choices=("rmsprop", "sgd"))
+    learning_rate: float = setting(5e-4, "Step size.", above=0, changeable=True)
 
 
 @dataclasses.dataclass
-class OptimizerConfig:
+class OptimizersConfig:
     """One optimizer for each network."""
 
-    generator: RmspropConfig = dataclasses.field(
-        default_factory=lambda: RmspropConfig(learning_rate=5e-4)
+    generator: OptimizerConfig = dataclasses.field(
+        default_factory=lambda: OptimizerConfig(learning_rate=5e-4)
     )
-    discriminator: RmspropConfig = dataclasses.field(
-        default_factory=lambda: RmspropConfig(learning_rate=5e-5)
+    discriminator: OptimizerConfig = dataclasses.field(
+        default_factory=lambda: OptimizerConfig(learning_rate=5e-5)
     )
 
 
@@ -130,7 +129,8 @@ class TrainConfig:
     global_batch_size: int = setting(64, "Images a step, over all replicas.", at_least=1)
     group_size: int = setting(
         0,
-        "Images that share BatchNorm statistics and random keys; 0: the whole batch is one group.",
+        "Images that a program computes at once and that share BatchNorm statistics; "
+        "0: the whole batch is one group.",
         at_least=0,
     )
     epochs: int = setting(20, "Passes over the images.", at_least=1, changeable=True)
@@ -176,7 +176,7 @@ class Config:
     data: DataConfig = dataclasses.field(default_factory=DataConfig)
     model: ModelConfig = dataclasses.field(default_factory=ModelConfig)
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)
-    optimizer: OptimizerConfig = dataclasses.field(default_factory=OptimizerConfig)
+    optimizer: OptimizersConfig = dataclasses.field(default_factory=OptimizersConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
 
     @property

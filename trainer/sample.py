@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from trainer.errors import UserError
 from trainer.files import write_bytes
-from trainer.gan.keyed_random import Purpose, group_keys, normal
+from trainer.gan.keyed_random import Purpose, group_key, normal
 
 BLOCK_IMAGES = 64
 """Sampling runs in blocks of this size, whatever is asked for, so that an image is a
@@ -70,8 +70,8 @@ class Sampler(tf.Module):
 
     def latents(self, seed: tf.Tensor, block: tf.Tensor) -> tf.Tensor:
         """Latents of one block, [64, latent_dim] float32, standard normal."""
-        keys = group_keys(seed, Purpose.SAMPLE_LATENTS, 0, tf.reshape(block, [1]))
-        return normal(keys, (BLOCK_IMAGES, self.latent_dim))
+        key = group_key(seed, Purpose.SAMPLE_LATENTS, 0, block)
+        return normal(key, (BLOCK_IMAGES, self.latent_dim))
 
 
 def to_uint8(images: tf.Tensor) -> tf.Tensor:

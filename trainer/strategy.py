@@ -103,7 +103,12 @@ def naming_lost_workers(strategy: tf.distribute.Strategy, run_dir: str) -> Itera
         return
     try:
         yield
-    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.CancelledError) as error:
+    except tf.errors.OpError as error:
+        # The kind of error depends on what notices first: the connection or the heartbeat.
+        if not isinstance(error, tf.errors.UnavailableError) and (
+            "Collective ops is aborted" not in error.message
+        ):
+            raise
         raise LostWorkerError(
             "another worker has gone or no longer answers; see its log, then start the whole group "
             f"again with the same command: it goes on from the last checkpoint of {run_dir}."

@@ -15,7 +15,6 @@ def generator(**changes: Any) -> keras.Sequential:
         latent_dim=16,
         filters=(8, 8, 4),
         leaky_relu_slope=0.2,
-        group_size=4,
         batch_norm_momentum=0.9,
         seed=0,
     )
@@ -56,7 +55,7 @@ def test_weights_of_the_seed_model_counted_by_hand() -> None:
 def test_nothing_in_front_of_a_normalisation_has_a_bias() -> None:
     layers = generator().layers
     for layer, following in itertools.pairwise(layers):
-        if type(following).__name__ == "GroupBatchNormalization":
+        if type(following).__name__ == "BatchNormalization":
             assert isinstance(layer, keras.layers.Conv2DTranspose) and not layer.use_bias
 
 

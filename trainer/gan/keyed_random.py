@@ -23,58 +23,40 @@ class Purpose(enum.IntEnum):
 
     DISCRIMINATOR_LATENTS = 0
     GENERATOR_LATENTS = 1
-    DROPOUT_REAL = 2
-    DROPOUT_FAKE = 3
-    DROPOUT_GENERATOR = 4
-    SAMPLE_LATENTS = 5
+    DISCRIMINATOR_DROPOUT = 2
+    GENERATOR_DROPOUT = 3
+    SAMPLE_LATENTS = 4
 
 
-def group_keys(
-    seed: int | tf.Tensor, purpose: Purpose, batch: int | tf.Tensor, groups: tf.Tensor
+def group_key(
+    seed: int | tf.Tensor, purpose: Purpose, batch: int | tf.Tensor, group: int | tf.Tensor
 ) -> tf.Tensor:
-    """Keys of some groups of one global batch.
+    """The key of one group of one global batch.
 
     Args:
         seed: the run's seed, below 2**31.
         purpose: what the numbers are for.
         batch: the number of the batch, counted from 0.
-        groups: [k] int64, the groups' places in the global batch.
+        group: the group's place in the batch, counted from 0.
 
     Returns:
-        [k, 2] int64, different for every (seed, purpose, batch, group).
+        [2] int64, different for every (seed, purpose, batch, group).
     """
     first = tf.cast(seed, tf.int64) * len(Purpose) + int(purpose)
-    second = tf.cast(batch, tf.int64) * 2**_GROUPS_BITS + tf.cast(groups, tf.int64)
-    return tf.stack([tf.broadcast_to(first, tf.shape(second)), second], axis=1)
+    second = tf.cast(batch, tf.int64) * 2**_GROUPS_BITS + tf.cast(group, tf.int64)
+    return tf.stack([first, second])
 
 
-def uniform(keys: tf.Tensor, group_shape: tuple[int, ...]) -> tf.Tensor:
-    """Uniform numbers in the open interval (0, 1).
-
-    Args:
-        keys: [k, 2] int64 of `group_keys`, k known when tracing.
-        group_shape: (group_size, ...), the shape of one group's numbers.
-
-    Returns:
-        [k * group_size, ...] float32.
-    """
-    bits = tf.concat(
-        [
-            tf.random.stateless_uniform(
-                group_shape, key, minval=None, maxval=None, dtype=tf.uint32, alg="philox"
-            )
-            for key in tf.unstack(keys)
-        ],
-        axis=0,
+def uniform(key: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
+    """Uniform numbers in the open interval (0, 1), float32, from a `group_key`."""
+    bits = tf.random.stateless_uniform(
+        shape, key, minval=None, maxval=None, dtype=tf.uint32, alg="philox"
     )
     integers = tf.cast(tf.bitwise.right_shift(bits, 32 - _MANTISSA_BITS), tf.int32)
     # The half keeps 0 and 1 out, and the sum is exact in float32.
     return (tf.cast(integers, tf.float32) + 0.5) * 2.0**-_MANTISSA_BITS
 
 
-def normal(keys: tf.Tensor, group_shape: tuple[int, ...]) -> tf.Tensor:
-    """Standard normal numbers by the inverse distribution function.
-
-    Takes and returns what `uniform` does; the largest magnitude is 5.3.
-    """
-    return math.sqrt(2.0) * tf.math.erfinv(2.0 * uniform(keys, group_shape) - 1.0)
+def normal(key: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
+    """Standard normal numbers by the inverse distribution function, of magnitude up to 5.3."""
+    return math.sqrt(2.0) * tf.math.erfinv(2.0 * uniform(key, shape) - 1.0)

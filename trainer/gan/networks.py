@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from trainer.gan.layers import GroupBatchNormalization, KeyedDropout
+from trainer.gan.layers import KeyedDropout
 
 _KERNEL_SIZE = 4  # a multiple of the stride: transposed convolutions overlap evenly
 _OUTPUT_KERNEL_SIZE = 5
@@ -25,13 +25,12 @@ class Discriminator(keras.Model):
         self.flatten = keras.layers.Flatten(dtype=policy)
         self.head = keras.layers.Dense(1, dtype=policy, kernel_initializer=_glorot(seed))
 
-    def call(self, images: tf.Tensor, dropout_keys: tf.Tensor | None = None) -> tf.Tensor:
+    def call(self, images: tf.Tensor, dropout_key: tf.Tensor | None = None) -> tf.Tensor:
         """Logits of being real.
 
         Args:
             images: [B, R, R, C] float32 in [-1, 1].
-            dropout_keys: [k, 2] int64, one for each group of B / k images; None:
-                no dropout.
+            dropout_key: [2] int64, a `keyed_random.group_key`; None: no dropout.
 
         Returns:
             [B] float32.
@@ -39,7 +38,7 @@ class Discriminator(keras.Model):
         hidden = images
         for layer in self.features:
             hidden = layer(hidden)
-        hidden = self.flatten(self.dropout(hidden, dropout_keys))
+        hidden = self.flatten(self.dropout(hidden, dropout_key))
         return tf.cast(tf.squeeze(self.head(hidden), axis=1), tf.float32)
 
     def probability(self, images: tf.Tensor) -> tf.Tensor:
@@ -54,7 +53,6 @@ def build_generator(
     latent_dim: int,
     filters: tuple[int, ...],
     leaky_relu_slope: float,
-    group_size: int,
     batch_norm_momentum: float,
     precision: str = "float32",
     seed: int,
@@ -73,10 +71,8 @@ def build_generator(
         latent_dim: length of a latent vector.
         filters: n + 1 channel counts.
         leaky_relu_slope: slope below zero.
-        group_size: images that share BatchNorm statistics.
         batch_norm_momentum: decay of the moving statistics, per step.
-        precision: `bfloat16` computes in it, but for normalisation and tanh; weights and
-            images stay float32.
+        precision: `bfloat16` computes in it; weights, statistics and images stay float32.
         seed: of the initial weights (Glorot uniform).
     """
     seeds, policy = _layer_seeds(seed, network=0), _POLICIES[precision]
@@ -101,7 +97,7 @@ def build_generator(
                 kernel_initializer=_glorot(next(seeds)),
             )
         )
-        model.add(GroupBatchNormalization(group_size, batch_norm_momentum))
+        model.add(keras.layers.BatchNormalization(momentum=batch_norm_momentum, dtype=policy))
         model.add(keras.layers.LeakyReLU(leaky_relu_slope, dtype=policy))
     model.add(
         keras.layers.Conv2D(
@@ -136,7 +132,7 @@ def build_discriminator(
         channels: C.
         filters: channels after each block.
         leaky_relu_slope: slope below zero.
-        dropout_rate: share of the last features dropped, where keys are given.
+        dropout_rate: share of the last features dropped, where a key is given.
         precision: `bfloat16` computes in it; weights and logits stay float32.
         seed: of the initial weights (Glorot uniform).
     """

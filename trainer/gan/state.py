@@ -5,8 +5,10 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from trainer.config import Config
+from trainer.config import Config, OptimizerConfig
 from trainer.gan.networks import Discriminator, build_discriminator, build_generator
+
+_OPTIMIZERS = {"rmsprop": keras.optimizers.RMSprop, "sgd": keras.optimizers.SGD}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +44,6 @@ def build_generator_of(config: Config) -> keras.Sequential:
         latent_dim=config.model.latent_dim,
         filters=config.model.generator_filters,
         leaky_relu_slope=config.model.leaky_relu_slope,
-        group_size=config.group_size,
         batch_norm_momentum=config.model.batch_norm_momentum,
         precision=config.model.precision,
         seed=config.seed,
@@ -61,10 +62,8 @@ def build_gan(config: Config) -> Gan:
         precision=config.model.precision,
         seed=config.seed,
     )
-    generator_optimizer = keras.optimizers.RMSprop(config.optimizer.generator.learning_rate)
-    discriminator_optimizer = keras.optimizers.RMSprop(config.optimizer.discriminator.learning_rate)
-    generator_optimizer.build(generator.trainable_variables)
-    discriminator_optimizer.build(discriminator.trainable_variables)
+    generator_optimizer = _build_optimizer(config.optimizer.generator, generator)
+    discriminator_optimizer = _build_optimizer(config.optimizer.discriminator, discriminator)
     return Gan(
         generator,
         discriminator,
@@ -74,6 +73,12 @@ def build_gan(config: Config) -> Gan:
         batches_skipped=_counter("batches_skipped"),
         rollbacks=_counter("rollbacks"),
     )
+
+
+def _build_optimizer(config: OptimizerConfig, model: keras.Model) -> keras.optimizers.Optimizer:
+    optimizer = _OPTIMIZERS[config.name](config.learning_rate)
+    optimizer.build(model.trainable_variables)
+    return optimizer
 
 
 def _counter(name: str) -> tf.Variable:

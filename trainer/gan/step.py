@@ -1,14 +1,18 @@
-"""The adversarial step: two compiled gradient programs, a cross-replica mean, two updates.
+"""The adversarial step: two compiled gradient programs, a mean over all groups, two updates.
 
 A step updates D on a batch of real images and as many generated ones, then G
 through the updated D with fresh noise (Goodfellow et al. 2014, algorithm 1, k = 1).
 
-The gradient programs are pure: weights, images, batch number and groups in; gradients,
+The gradient programs are pure: weights, images, batch number and group in; gradients,
 new BatchNorm statistics and metrics out. Every write to a variable stays outside
 them, because XLA cannot compile writes to variables that several replicas share.
+
+The same numbers on any number of replicas: a program always computes one group, so a
+group's gradients have the same bits wherever it is computed; and the groups are added
+up in float64, in which sums of float32 do not depend on the order.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import keras
@@ -16,7 +20,7 @@ import tensorflow as tf
 
 from trainer.config import Config
 from trainer.gan import losses
-from trainer.gan.keyed_random import Purpose, group_keys, normal
+from trainer.gan.keyed_random import Purpose, group_key, normal
 from trainer.gan.state import Gan
 
 METRICS = (
@@ -50,7 +54,12 @@ class AdversarialStep:
     """One step on every replica of a strategy; call it with the real images."""
 
     def __init__(
-        self, gan: Gan, config: Config, strategy: tf.distribute.Strategy, jit_compile: bool
+        self,
+        gan: Gan,
+        config: Config,
+        strategy: tf.distribute.Strategy,
+        jit_compile: bool = True,
+        sum_dtype: tf.DType = tf.float64,
     ) -> None:
         """Prepares the programs; they are compiled at the first call.
 
@@ -59,14 +68,16 @@ class AdversarialStep:
             config: a validated config.
             strategy: its replicas must be able to share out the groups evenly.
             jit_compile: whether XLA compiles the gradient programs.
+            sum_dtype: in which groups are added up; float32 gives up the last bits.
         """
         self.gan = gan
         self.strategy = strategy
         self.seed = config.seed
         self.real_label = config.loss.real_label
         self.latents_shape = (config.group_size, config.model.latent_dim)
-        groups = config.train.global_batch_size // config.group_size
-        self.groups_per_replica = groups // strategy.num_replicas_in_sync
+        self.num_groups = config.train.global_batch_size // config.group_size
+        self.groups_per_replica = self.num_groups // strategy.num_replicas_in_sync
+        self.sum_dtype = sum_dtype
         self.discriminator_program = tf.function(
             self._discriminator_program, jit_compile=jit_compile
         )
@@ -122,39 +133,42 @@ class AdversarialStep:
         gan = self.gan
         context = tf.distribute.get_replica_context()
         first_group = tf.cast(context.replica_id_in_sync_group, tf.int64) * self.groups_per_replica
-        groups = first_group + tf.range(self.groups_per_replica, dtype=tf.int64)
+        groups = [first_group + place for place in range(self.groups_per_replica)]
 
-        gradients, discriminator_metrics = self.discriminator_program(
-            Weights.of(gan.generator), Weights.of(gan.discriminator), images, batch, groups
+        weights = Weights.of(gan.generator), Weights.of(gan.discriminator)
+        gradients, discriminator_metrics = self._sum_over_groups(
+            self.discriminator_program(*weights, group_images, batch, group)
+            for group_images, group in zip(tf.split(images, len(groups)), groups, strict=True)
         )
-        self._apply(gan.discriminator_optimizer, gradients, gan.discriminator)
+        # Keras adds up the gradients of the replicas, then takes them back to float32.
+        gan.discriminator_optimizer.apply(gradients, gan.discriminator.trainable_variables)
 
-        gradients, statistics, generator_metrics = self.generator_program(
-            Weights.of(gan.generator), Weights.of(gan.discriminator), batch, groups
+        weights = Weights.of(gan.generator), Weights.of(gan.discriminator)
+        gradients, statistics, generator_metrics = self._sum_over_groups(
+            self.generator_program(*weights, batch, group) for group in groups
         )
-        self._apply(gan.generator_optimizer, gradients, gan.generator)
+        gan.generator_optimizer.apply(gradients, gan.generator.trainable_variables)
 
         metrics = discriminator_metrics | generator_metrics
-        own = [
-            *(metrics[name] for name in METRICS),
-            tf.identity(stop),  # on the replica's device, which a reduction asks for
-            *statistics,
-        ]
-        means = context.all_reduce(tf.distribute.ReduceOp.MEAN, own)
-        statistics = means[len(METRICS) + 1 :]
+        own_stop = tf.cast(stop, self.sum_dtype) / self.strategy.num_replicas_in_sync
+        sums = context.all_reduce(
+            tf.distribute.ReduceOp.SUM,
+            [own_stop, *(metrics[name] for name in METRICS), *statistics],
+        )
+        anyone_stops, *means = [tf.cast(value, tf.float32) for value in sums]
+        statistics = means[len(METRICS) :]
         for variable, value in zip(gan.generator.non_trainable_variables, statistics, strict=True):
             variable.assign(value)
-        return dict(zip(METRICS, means, strict=False)), means[len(METRICS)]
+        return dict(zip(METRICS, means, strict=False)), anyone_stops
 
-    def _apply(
-        self,
-        optimizer: keras.optimizers.Optimizer,
-        gradients: list[tf.Tensor],
-        model: keras.Model,
-    ) -> None:
-        # Keras sums the gradients over the replicas, and the update wants their mean.
-        replicas = self.strategy.num_replicas_in_sync
-        optimizer.apply([g / replicas for g in gradients], model.trainable_variables)
+    def _sum_over_groups(self, of_groups: Iterable[Any]) -> Any:
+        """This replica's part of the mean over all groups of the batch."""
+        return tf.nest.map_structure(
+            lambda *values: (
+                tf.add_n([tf.cast(value, self.sum_dtype) for value in values]) / self.num_groups
+            ),
+            *of_groups,
+        )
 
     def _discriminator_program(
         self,
@@ -162,22 +176,20 @@ class AdversarialStep:
         discriminator: Weights,
         images: tf.Tensor,
         batch: tf.Tensor,
-        groups: tf.Tensor,
+        group: tf.Tensor,
     ) -> tuple[list[tf.Tensor], Metrics]:
-        """D's gradients on this replica's groups of real and generated images."""
+        """D's gradients on one group of real images and one of generated ones."""
         real = tf.cast(images, tf.float32) / 127.5 - 1.0
-        latent_keys = group_keys(self.seed, Purpose.DISCRIMINATOR_LATENTS, batch, groups)
-        fake, _ = self.gan.generator.stateless_call(
-            *generator, normal(latent_keys, self.latents_shape), training=True
+        latents = normal(
+            group_key(self.seed, Purpose.DISCRIMINATOR_LATENTS, batch, group), self.latents_shape
         )
-        dropout_keys = [
-            group_keys(self.seed, purpose, batch, groups)
-            for purpose in (Purpose.DROPOUT_REAL, Purpose.DROPOUT_FAKE)
-        ]
+        fake, _ = self.gan.generator.stateless_call(*generator, latents, training=True)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(discriminator.trainable)
             logits, _ = self.gan.discriminator.stateless_call(
-                *discriminator, tf.concat([real, fake], axis=0), tf.concat(dropout_keys, axis=0)
+                *discriminator,
+                tf.concat([real, fake], axis=0),
+                group_key(self.seed, Purpose.DISCRIMINATOR_DROPOUT, batch, group),
             )
             real_logits, fake_logits = tf.split(logits, 2)
             real_loss = tf.reduce_mean(losses.discriminator_real_loss(real_logits, self.real_label))
@@ -193,15 +205,16 @@ class AdversarialStep:
         return tape.gradient(loss, discriminator.trainable), metrics
 
     def _generator_program(
-        self, generator: Weights, discriminator: Weights, batch: tf.Tensor, groups: tf.Tensor
+        self, generator: Weights, discriminator: Weights, batch: tf.Tensor, group: tf.Tensor
     ) -> tuple[list[tf.Tensor], list[tf.Tensor], Metrics]:
-        """G's gradients on this replica's groups, and its new BatchNorm statistics."""
-        latent_keys = group_keys(self.seed, Purpose.GENERATOR_LATENTS, batch, groups)
-        latents = normal(latent_keys, self.latents_shape)
-        dropout_keys = group_keys(self.seed, Purpose.DROPOUT_GENERATOR, batch, groups)
+        """G's gradients on one group, and its new BatchNorm statistics."""
+        latents = normal(
+            group_key(self.seed, Purpose.GENERATOR_LATENTS, batch, group), self.latents_shape
+        )
+        dropout_key = group_key(self.seed, Purpose.GENERATOR_DROPOUT, batch, group)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(generator.trainable)
             fake, statistics = self.gan.generator.stateless_call(*generator, latents, training=True)
-            logits, _ = self.gan.discriminator.stateless_call(*discriminator, fake, dropout_keys)
+            logits, _ = self.gan.discriminator.stateless_call(*discriminator, fake, dropout_key)
             loss = tf.reduce_mean(losses.generator_loss(logits))
         return tape.gradient(loss, generator.trainable), statistics, {"loss/generator": loss}
