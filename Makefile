@@ -1,13 +1,14 @@
 # make train   install into .venv, train on the embedded digits to the end (minutes)
 # make test    install what tests need and run them all
 # make lint    style, format and types
+# make soak    kill runs at random moments and compare the bits (some ten minutes)
 # make clean   remove what the other targets made; runs/ and data/ stay
 
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: train test lint clean
+.PHONY: train test lint soak clean
 
 train: $(VENV)/trainer.installed
 	$(BIN)/python -m trainer.main --config=configs/digits.py --run_dir=runs/digits
@@ -19,6 +20,9 @@ lint: $(VENV)/test.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+soak: $(VENV)/test.installed
+	$(BIN)/python -m tests.soak
 
 clean:
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -131,6 +131,14 @@ def may_jit(strategy: tf.distribute.Strategy, wanted: bool) -> bool:
     return wanted
 
 
+def sum_dtype(strategy: tf.distribute.Strategy) -> tf.DType:
+    """In which the groups of a batch are added up: float64, which makes the order irrelevant.
+
+    A TPU has no float64 of its own, so there the last bits may depend on the replica count.
+    """
+    return tf.float32 if _is_tpu(strategy) else tf.float64
+
+
 def check_shares(config: Config, strategy: tf.distribute.Strategy) -> None:
     """Checks that the replicas can share out the batch in whole groups.
 

@@ -30,6 +30,7 @@ from trainer.strategy import (
     is_multiworker,
     may_jit,
     naming_lost_workers,
+    sum_dtype,
     wait_for_all_workers,
 )
 from trainer.summaries import SummaryWriter, write_final_pictures
@@ -140,6 +141,7 @@ class Run:
             self.config,
             self.strategy,
             may_jit(self.strategy, self.config.train.jit_compile),
+            sum_dtype(self.strategy),
         )
         first_batch = start + int(self.gan.batches_skipped.numpy())
         batches = distributed_batches(self.config, self.strategy, self.manifest, first_batch)
@@ -149,7 +151,8 @@ class Run:
         if writer:
             writer.config(start, self.config.to_json())
         interval, step = Interval(), start
-        with SignalWatch() as signals, contextlib.closing(progress):
+        closing_writer = contextlib.closing(writer) if writer else contextlib.nullcontext()
+        with SignalWatch() as signals, contextlib.closing(progress), closing_writer:
             while step < self.total_steps:
                 steps = range(step + 1, self._end_of_call(step) + 1)
                 stopping = self._call(train_step, batches, steps, interval, signals)

@@ -1,0 +1,93 @@
+"""Kills a run again and again at random moments; it must end with the bits of a straight one.
+
+  python -m tests.soak --kills=20
+
+trains a small model once without a stop and once with `--kills` SIGKILLs, each at a random
+moment after start-up (compiling, between steps, while a checkpoint is written), and compares
+every variable of the last checkpoint and every grid. Then it does the same with two worker
+processes, one of which is killed each time (`--worker_kills`). Exit code 0: equal.
+"""
+
+import argparse
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.command import Command, assert_same_bits, command_on_20_images
+
+# Checkpoints so often that many kills meet one being written.
+FLAGS = ["--config.train.checkpoint_every_steps=5", "--config.train.log_every_steps=5"]
+
+
+def newest_step(run: Path) -> int:
+    """The step of the newest whole checkpoint, 0 if there is none."""
+    steps = [int(path.stem.split("-")[1]) for path in run.glob("checkpoints/*.index")]
+    return max(steps, default=0)
+
+
+def kill_once(workers: list[subprocess.Popen[str]], after_seconds: float) -> bool:
+    """Kills one of the processes after a while; False if all had ended before."""
+    time.sleep(after_seconds)
+    victim = random.choice(workers)
+    was_running = victim.poll() is None
+    if was_running:
+        victim.send_signal(signal.SIGKILL)
+    for worker in workers:
+        worker.communicate(timeout=120)
+    return was_running
+
+
+def soak(command: Command, kills: int, steps: int, processes: int) -> None:
+    """One run under kills, then the comparison."""
+    flags = [*FLAGS, f"--config.train.steps={steps}"]
+    straight, killed = (command.folder / f"{name}-{processes}" for name in ("straight", "killed"))
+    print(f"{processes} process(es): the straight run of {steps} steps ...", flush=True)
+    command.finish(*flags, run=straight.name)
+    for number in range(1, kills + 1):
+        before = newest_step(killed)
+        if processes == 1:
+            workers = [command.start(*flags, run=killed.name)]
+        else:
+            workers = command.start_workers(*flags, run=killed.name)
+        seconds = random.uniform(4.0, 16.0)
+        if not kill_once(workers, seconds):
+            raise SystemExit(f"the run ended before kill {number}: give it more --steps")
+        print(
+            f"kill {number:2d} after {seconds:4.1f} s: step {before} -> {newest_step(killed)}",
+            flush=True,
+        )
+    if processes == 1:
+        command.finish(*flags, run=killed.name)
+    else:
+        for worker in command.start_workers(*flags, run=killed.name):
+            worker.communicate()
+    assert_same_bits(straight, killed, steps)
+    for grid in (straight / "samples").iterdir():
+        assert (killed / "samples" / grid.name).read_bytes() == grid.read_bytes(), grid.name
+    print(f"{kills} kills of {processes} process(es): equal to the last bit", flush=True)
+
+
+def main() -> None:
+    """Parses the command line and runs both soaks in a temporary folder."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--kills", type=int, default=20, help="kills of the one-process run")
+    parser.add_argument("--worker_kills", type=int, default=5, help="kills of one of two workers")
+    parser.add_argument("--steps", type=int, default=30_000, help="length of the one-process run")
+    parser.add_argument("--worker_steps", type=int, default=3_000, help="of the two-process run")
+    parser.add_argument("--seed", type=int, default=0, help="of the random moments")
+    arguments = parser.parse_args()
+    random.seed(arguments.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        command = command_on_20_images(Path(folder))
+        soak(command, arguments.kills, arguments.steps, processes=1)
+        soak(command, arguments.worker_kills, arguments.worker_steps, processes=2)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""The same numbers on any number of replicas and processes, and after changing it midway."""
+
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from tests.command import Command, assert_same_bits, command_on_20_images, wait_for, weights
+from tests.conftest import build_gan_on, make_strategy_of, real_batch, spread
+from tests.tiny import tiny_config
+from trainer.gan.step import AdversarialStep
+
+STEPS = 30
+RMSPROP = [f"--config.train.steps={STEPS}"]
+SGD = [
+    *RMSPROP,
+    *(f"--config.optimizer.{network}.name=sgd" for network in ("generator", "discriminator")),
+    *("--config.optimizer.generator.learning_rate=0.1",),
+    *("--config.optimizer.discriminator.learning_rate=0.1",),
+]
+
+
+@pytest.fixture(scope="module")
+def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
+    return command_on_20_images(tmp_path_factory.mktemp("same"))
+
+
+def finish_workers(command: Command, *flags: str, run: str) -> list[str]:
+    workers = command.start_workers(*flags, run=run)
+    outputs = [worker.communicate(timeout=180)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], outputs
+    return outputs
+
+
+@pytest.mark.parametrize("optimizer", [RMSPROP, SGD], ids=["rmsprop", "sgd"])
+def test_replicas_and_processes(command: Command, optimizer: list[str]) -> None:
+    """SGD too: RMSprop would hide gradients that are off by the number of replicas."""
+    name = "sgd" if optimizer is SGD else "rmsprop"
+    one = command.folder / f"{name}-1"
+    command.finish(*optimizer, run=one.name)
+    start = weights(one, 24)
+    moved = [(start[key] != value).any() for key, value in weights(one, STEPS).items()]
+    assert np.mean(moved) > 0.8  # equal because nothing was trained would prove nothing
+    for replicas in (2, 4):
+        run = f"{name}-{replicas}"
+        output = command.finish(*optimizer, f"--logical_devices={replicas}", run=run)
+        assert f"{replicas} replica(s)" in output
+        assert_same_bits(one, command.folder / run, STEPS)
+    outputs = finish_workers(command, *optimizer, run=f"{name}-workers")
+    assert_same_bits(one, command.folder / f"{name}-workers", STEPS)
+    assert "Grids:" in outputs[0] and "Grids:" not in outputs[1]  # only the chief writes
+
+
+def test_a_checkpoint_goes_on_with_other_replicas(command: Command) -> None:
+    command.finish("--config.train.steps=10", "--logical_devices=2", run="elastic")
+    finish_workers(command, "--config.train.steps=16", run="elastic")
+    command.finish("--config.train.steps=24", "--logical_devices=4", run="elastic")
+    command.finish(*RMSPROP, run="elastic")
+    command.finish(*RMSPROP, run="rigid")
+    assert_same_bits(command.folder / "rigid", command.folder / "elastic", STEPS)
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--config.train.steps_per_call=7"], ["--deterministic"]],
+    ids=["steps_per_call", "deterministic"],
+)
+def test_what_must_not_matter(command: Command, flags: list[str]) -> None:
+    command.finish(*RMSPROP, run="plain")
+    run = f"other{flags[0][-3:]}"
+    command.finish(*RMSPROP, *flags, run=run)
+    assert_same_bits(command.folder / "plain", command.folder / run, STEPS)
+
+
+def test_all_replicas_hold_the_same() -> None:
+    config, strategy = tiny_config(), make_strategy_of(2)
+    gan = build_gan_on(config, strategy)
+    step = AdversarialStep(gan, config, strategy)
+    for i in range(3):
+        step(spread(real_batch(i), strategy), np.float32(0))
+    parts = (gan.generator, gan.discriminator, gan.generator_optimizer, gan.discriminator_optimizer)
+    for variable in (variable for part in parts for variable in part.variables):
+        first, second = strategy.experimental_local_results(variable.value)
+        np.testing.assert_array_equal(first, second, err_msg=variable.path)
+
+
+@pytest.mark.parametrize("victim", [0, 1], ids=["chief", "worker"])
+def test_a_killed_worker_stops_the_other_and_the_group_goes_on(
+    command: Command, victim: int
+) -> None:
+    run = f"lost-{victim}"
+    long_run = ["--config.train.steps=100000", "--config.train.checkpoint_every_steps=20"]
+    workers = command.start_workers(*long_run, run=run)
+    wait_for(command.folder / run / "checkpoints/step-40.index")
+    workers[victim].send_signal(signal.SIGKILL)
+    killed_at = time.monotonic()
+    output = workers[1 - victim].communicate(timeout=60)[0]
+    assert time.monotonic() - killed_at < 30
+    assert workers[1 - victim].returncode == 1
+    last = output.splitlines()[-1]
+    assert "error: another worker has gone" in last and run in last
+    workers[victim].communicate()
+    newest = max(
+        int(path.stem.split("-")[1])
+        for path in (command.folder / run / "checkpoints").glob("*.index")
+    )
+    outputs = finish_workers(command, f"--config.train.steps={newest + 4}", run=run)
+    assert "goes on from step" in outputs[0]
+
+
+@pytest.mark.parametrize("told", [0, 1], ids=["chief", "worker"])
+def test_sigterm_on_any_worker_saves_once_on_all(command: Command, told: int) -> None:
+    run = f"told-{told}"
+    workers = command.start_workers("--config.train.steps=100000", run=run)
+    wait_for(command.folder / run / "metrics.jsonl")
+    workers[told].send_signal(signal.SIGTERM)
+    outputs = [worker.communicate(timeout=60)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [143, 143], outputs
+    stopped = {output.split("stopped at step ")[-1].split(" of")[0] for output in outputs}
+    assert len(stopped) == 1
+    assert (command.folder / run / f"checkpoints/step-{stopped.pop()}.index").exists()
+
+
+def test_workers_with_different_configs_are_told(command: Command) -> None:
+    workers = command.start_workers(run="disagree", last_flags=(["--config.seed=1"], []))
+    outputs = [worker.communicate(timeout=120)[0] for worker in workers]
+    for worker, output in zip(workers, outputs, strict=True):
+        assert worker.returncode == 2
+        assert "the workers do not have the same config" in output.splitlines()[-1]
