@@ -41,30 +41,39 @@ def kill_once(workers: list[subprocess.Popen[str]], after_seconds: float) -> boo
     return was_running
 
 
+def start(
+    command: Command, processes: int, flags: list[str], run: Path
+) -> list[subprocess.Popen[str]]:
+    """Starts the run, on one process or as a group of two."""
+    if processes == 1:
+        return [command.start(*flags, run=run.name)]
+    return command.start_workers(*flags, run=run.name)
+
+
+def finish(workers: list[subprocess.Popen[str]]) -> None:
+    """Waits for the end of a run that must succeed."""
+    for worker in workers:
+        output = worker.communicate()[0]
+        assert worker.returncode == 0, output
+
+
 def soak(command: Command, kills: int, steps: int, processes: int) -> None:
     """One run under kills, then the comparison."""
     flags = [*FLAGS, f"--config.train.steps={steps}"]
     straight, killed = (command.folder / f"{name}-{processes}" for name in ("straight", "killed"))
     print(f"{processes} process(es): the straight run of {steps} steps ...", flush=True)
-    command.finish(*flags, run=straight.name)
+    finish([command.start(*flags, run=straight.name)])
     for number in range(1, kills + 1):
         before = newest_step(killed)
-        if processes == 1:
-            workers = [command.start(*flags, run=killed.name)]
-        else:
-            workers = command.start_workers(*flags, run=killed.name)
-        seconds = random.uniform(4.0, 16.0)
+        workers = start(command, processes, flags, killed)
+        seconds = random.uniform(4.0, 13.0)
         if not kill_once(workers, seconds):
             raise SystemExit(f"the run ended before kill {number}: give it more --steps")
         print(
             f"kill {number:2d} after {seconds:4.1f} s: step {before} -> {newest_step(killed)}",
             flush=True,
         )
-    if processes == 1:
-        command.finish(*flags, run=killed.name)
-    else:
-        for worker in command.start_workers(*flags, run=killed.name):
-            worker.communicate()
+    finish(start(command, processes, flags, killed))
     assert_same_bits(straight, killed, steps)
     for grid in (straight / "samples").iterdir():
         assert (killed / "samples" / grid.name).read_bytes() == grid.read_bytes(), grid.name
@@ -78,7 +87,7 @@ def main() -> None:
     )
     parser.add_argument("--kills", type=int, default=20, help="kills of the one-process run")
     parser.add_argument("--worker_kills", type=int, default=5, help="kills of one of two workers")
-    parser.add_argument("--steps", type=int, default=30_000, help="length of the one-process run")
+    parser.add_argument("--steps", type=int, default=20_000, help="length of the one-process run")
     parser.add_argument("--worker_steps", type=int, default=3_000, help="of the two-process run")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments")
     arguments = parser.parse_args()

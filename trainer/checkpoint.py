@@ -86,6 +86,7 @@ class Checkpoints:
 
     def __init__(self, gan: Gan, run_dir: str, keep: int = 1) -> None:
         self.gan = gan
+        self.run_dir = run_dir
         self.checkpoint = gan.checkpoint()
         self.manager = tf.train.CheckpointManager(
             self.checkpoint, _directory(run_dir), max_to_keep=keep, checkpoint_name="step"
@@ -94,7 +95,7 @@ class Checkpoints:
     @property
     def latest(self) -> str | None:
         """Path of the newest checkpoint."""
-        return self.manager.latest_checkpoint
+        return latest_checkpoint(self.run_dir)
 
     def restore(self) -> int | None:
         """Restores the newest checkpoint that can be read.
@@ -105,14 +106,17 @@ class Checkpoints:
         Raises:
             UserError: there are checkpoints, and all are damaged.
         """
-        for path in reversed(self.manager.checkpoints):
+        # Asked of the folder, not of the manager, which knows only what this worker saved.
+        found = tf.train.get_checkpoint_state(_directory(self.run_dir))
+        paths = list(found.all_model_checkpoint_paths) if found else []
+        for path in reversed(paths):
             try:
                 self.checkpoint.restore(path).assert_consumed()
             except (tf.errors.OpError, AssertionError, IndexError) as error:
                 log.warning("%s cannot be read: %s", path, str(error).splitlines()[0])
                 continue
             return int(self.gan.step.numpy())
-        if self.manager.checkpoints:
+        if paths:
             raise UserError(
                 f"none of the checkpoints of this run can be read, {self.latest} the newest; "
                 "delete the folder to start anew."

@@ -109,12 +109,14 @@ def _train() -> None:
     config.validate()
 
     # TensorFlow takes seconds to import; --help and a wrong flag should not.
-    from trainer.strategy import make_deterministic, make_strategy
+    from trainer.strategy import make_deterministic, make_strategy, naming_lost_workers
     from trainer.train import train
 
     if _DETERMINISTIC.value:
         make_deterministic()
-    train(config, make_strategy(_STRATEGY.value, _LOGICAL_DEVICES.value), _RUN_DIR.value)
+    strategy, run_dir = make_strategy(_STRATEGY.value, _LOGICAL_DEVICES.value), _RUN_DIR.value
+    with naming_lost_workers(strategy, run_dir):
+        train(config, strategy, run_dir)
 
 
 def _sample() -> None:

@@ -29,7 +29,6 @@ from trainer.strategy import (
     is_chief,
     is_multiworker,
     may_jit,
-    naming_lost_workers,
     sum_dtype,
     wait_for_all_workers,
 )
@@ -49,7 +48,6 @@ def train(config: Config, strategy: tf.distribute.Strategy, run_dir: str) -> Non
     Raises:
         UserError: bad input, or the run directory of another run.
         DivergedError: a loss or a weight is not finite.
-        LostWorkerError: another worker of the group has gone.
         StoppedError: SIGTERM or Ctrl-C; the state was saved first.
     """
     # ------------------------------------------------------------ What can be checked at once
@@ -76,7 +74,7 @@ def train(config: Config, strategy: tf.distribute.Strategy, run_dir: str) -> Non
     check_agreement(
         strategy, {"config": zlib.crc32(config.to_json().encode()), "last checkpoint": start}
     )
-    if start >= run.total_steps:
+    if start >= run.total_steps and chief:
         print(
             f"{run_dir} is finished: step {start} of {run.total_steps}. To go on, raise "
             "--config.train.epochs or --config.train.steps; to start anew, choose another "
@@ -86,8 +84,7 @@ def train(config: Config, strategy: tf.distribute.Strategy, run_dir: str) -> Non
     # ------------------------------------------------------------ Loop
     while start < run.total_steps:
         try:
-            with naming_lost_workers(strategy, run_dir):
-                start = run.loop(start)
+            start = run.loop(start)
         except DivergedError as error:
             start = run.roll_back(error)
 
@@ -229,11 +226,11 @@ class Run:
     def _end_of_call(self, step: int) -> int:
         """The step at which Python is needed again."""
         every, images = self.config.train, self.manifest.num_images
-        epoch_end = -(-(int(self.epoch_at(step)) + 1) * images // every.global_batch_size)
+        epoch_end = math.ceil((int(self.epoch_at(step)) + 1) * images / every.global_batch_size)
         periods = (every.log_every_steps, every.checkpoint_every_steps)
         return min(
             step + every.steps_per_call,
-            max(epoch_end, step + 1),
+            epoch_end,
             self.total_steps,
             *((step // period + 1) * period for period in periods),
         )

@@ -155,6 +155,39 @@ def test_two_replicas_compute_what_one_does(optimizer: type) -> None:
         np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-5 * np.abs(one).max())
 
 
+def test_groups_have_their_own_statistics_and_the_moving_ones_follow_their_mean() -> None:
+    config = tiny_config()  # 4 groups of 2
+    gan = build_gan_on(config, make_strategy_of(1))
+    dense, bias, kernel = gan.generator.get_weights()[:3]
+    run_steps(gan, config, 1)
+    means, variances = [], []
+    for group in range(4):
+        latents = normal(group_key(config.seed, Purpose.GENERATOR_LATENTS, 0, group), (2, 8))
+        hidden = tf.reshape(latents @ dense + bias, (2, 2, 2, 8))
+        hidden = tf.nn.conv2d_transpose(hidden, kernel, (2, 4, 4, 8), 2, "SAME").numpy()
+        means.append(hidden.mean((0, 1, 2), dtype=np.float64))
+        variances.append(hidden.var((0, 1, 2), dtype=np.float64))
+    layer = next(layer for layer in gan.generator.layers if hasattr(layer, "moving_mean"))
+    np.testing.assert_allclose(layer.moving_mean, 0.01 * np.mean(means, axis=0), atol=1e-7)
+    np.testing.assert_allclose(
+        layer.moving_variance, 0.99 + 0.01 * np.mean(variances, axis=0), rtol=1e-6
+    )
+
+
+def test_bfloat16_computes_near_float32_and_keeps_float32_weights() -> None:
+    losses = []
+    for precision in ("float32", "bfloat16"):
+        config = tiny_config()
+        config.model.precision = precision
+        gan = build_gan_on(config, make_strategy_of(1))
+        losses.append(list(run_steps(gan, config, 2)[-1].values()))
+        for model in (gan.generator, gan.discriminator):
+            assert {variable.dtype for variable in model.variables} == {"float32"}
+        assert gan.generator(tf.zeros((1, 8))).dtype == tf.float32
+    np.testing.assert_allclose(losses[0], losses[1], rtol=0.02)
+    assert losses[0] != losses[1]
+
+
 def test_golden_losses() -> None:
     """Recorded on 2026-11-22 with TensorFlow 2.21; a refactoring must not change them."""
     config = tiny_config()
