@@ -29,16 +29,15 @@ def newest_step(run: Path) -> int:
     return max(steps, default=0)
 
 
-def kill_once(workers: list[subprocess.Popen[str]], after_seconds: float) -> bool:
-    """Kills one of the processes after a while; False if all had ended before."""
+def kill_one(workers: list[subprocess.Popen[str]], after_seconds: float) -> None:
+    """Kills one of the processes after a while and waits for the others to notice."""
     time.sleep(after_seconds)
     victim = random.choice(workers)
-    was_running = victim.poll() is None
-    if was_running:
-        victim.send_signal(signal.SIGKILL)
+    if victim.poll() is not None:
+        raise SystemExit(f"ended before it was killed; give more --steps? {victim.communicate()}")
+    victim.send_signal(signal.SIGKILL)
     for worker in workers:
         worker.communicate(timeout=120)
-    return was_running
 
 
 def start(
@@ -67,8 +66,7 @@ def soak(command: Command, kills: int, steps: int, processes: int) -> None:
         before = newest_step(killed)
         workers = start(command, processes, flags, killed)
         seconds = random.uniform(4.0, 13.0)
-        if not kill_once(workers, seconds):
-            raise SystemExit(f"the run ended before kill {number}: give it more --steps")
+        kill_one(workers, seconds)
         print(
             f"kill {number:2d} after {seconds:4.1f} s: step {before} -> {newest_step(killed)}",
             flush=True,

@@ -2,15 +2,9 @@ import dataclasses
 
 import pytest
 
-from trainer.config import (
-    Config,
-    ModelConfig,
-    describe,
-    is_field,
-    resume_conflicts,
-    unknown_field_message,
-)
+from trainer.config import Config, ModelConfig
 from trainer.errors import UserError
+from trainer.settings import describe, is_field, resume_conflicts, unknown_field_message
 
 
 def changed(path: str, value: object) -> Config:
@@ -61,12 +55,12 @@ def test_every_field_is_documented_and_has_a_default_of_its_type() -> None:
                 assert field.metadata["help"].endswith("."), field.name
 
     check(Config)
-    assert "--config.train.global_batch_size=64" in describe()
+    assert "--config.train.global_batch_size=64" in describe(Config())
 
 
 def test_an_unknown_field_gets_the_nearest_one() -> None:
-    assert not is_field("train.epoch")
-    assert "did you mean train.epochs?" in unknown_field_message("train.epoch")
+    assert not is_field(Config(), "train.epoch")
+    assert "did you mean train.epochs?" in unknown_field_message(Config(), "train.epoch")
     with pytest.raises(UserError, match="did you mean"):
         Config.from_json('{"model": {"latent_dims": 3}}')
 

@@ -9,6 +9,7 @@ ROOT = Path(__file__).parent.parent
 
 LAYERS = [
     ["errors"],
+    ["settings"],
     ["config", "files", "gan.keyed_random", "gan.losses", "interval", "progress", "signals"],
     ["gan.layers", "data.tfrecord"],
     ["strategy", "gan.networks", "data.sources", "data.pipeline", "sample"],

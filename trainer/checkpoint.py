@@ -6,10 +6,11 @@ import os
 import keras
 import tensorflow as tf
 
-from trainer.config import Config, resume_conflicts
+from trainer.config import Config
 from trainer.errors import DivergedError, UserError
 from trainer.files import write_text
 from trainer.gan.state import Gan, build_generator_of
+from trainer.settings import resume_conflicts
 
 log = logging.getLogger(__name__)
 

@@ -39,8 +39,9 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
-from trainer.config import Config, describe, is_field, unknown_field_message
+from trainer.config import Config
 from trainer.errors import DivergedError, LostWorkerError, StoppedError, UserError
+from trainer.settings import describe, is_field, unknown_field_message
 
 # Before TensorFlow is imported: its start-up notes would bury our own lines.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -144,9 +145,10 @@ def _export() -> None:
 
 def _parse_flags(argv: list[str]) -> list[str]:
     """Parses flags; bad ones end the process with 2, where absl would say 1."""
-    unknown = [arg for arg in argv if (name := _config_field(arg)) and not is_field(name)]
-    if unknown:
-        _leave(2, f"error: {unknown[0]}: {unknown_field_message(_config_field(unknown[0]))}")
+    for argument in argv:
+        field = _config_field(argument)
+        if field and not is_field(Config(), field):
+            _leave(2, f"error: {argument}: {unknown_field_message(Config(), field)}")
     try:
         return flags.FLAGS(argv)
     except (flags.Error, UserError, ImportError, OSError, SyntaxError) as error:
@@ -165,5 +167,5 @@ def _leave(exit_code: int, message: str) -> NoReturn:
 
 
 if __name__ == "__main__":
-    __doc__ = f"{__doc__}\nFields of the config, with their defaults:\n{describe()}\n"
+    __doc__ = f"{__doc__}\nFields of the config, with their defaults:\n{describe(Config())}\n"
     app.run(main, flags_parser=_parse_flags)
