@@ -32,7 +32,7 @@ class Interval:
         """Leaves the steps so far, which compiled, out of the speed; returns their seconds."""
         before, self.started = self.started, self.clock()
         self.untimed_steps = len(self.steps)
-        self.waited_seconds = 0.0
+        self.waited_seconds, self.waits = 0.0, 0
         return self.started - before
 
     @contextlib.contextmanager
@@ -41,6 +41,7 @@ class Interval:
         before = self.clock()
         yield
         self.waited_seconds += self.clock() - before
+        self.waits += 1
 
     def add(self, steps: Sequence[int], metrics: dict[str, tf.Tensor]) -> None:
         """Takes the metrics of some steps, float32 [len(steps)], or scalars of one."""
@@ -65,13 +66,15 @@ class Interval:
         """Throughput up to now, and how the wall time splits into waiting and computing.
 
         Call it after `means`: only then are the steps really done. Empty where no
-        step was timed.
+        step was timed; without the split where steps fetched their own input.
         """
         count, seconds = len(self.steps) - self.untimed_steps, self.clock() - self.started
         if not count:
             return {}
-        return {
-            "speed/images_per_second": count * global_batch_size / seconds,
+        speed = {"speed/images_per_second": count * global_batch_size / seconds}
+        if self.waits < count:
+            return speed
+        return speed | {
             "speed/input_wait_fraction": self.waited_seconds / seconds,
             "speed/input_milliseconds_per_step": 1e3 * self.waited_seconds / count,
             "speed/compute_milliseconds_per_step": 1e3 * (seconds - self.waited_seconds) / count,
