@@ -97,6 +97,17 @@ def test_idx_without_labels(tmp_path: Path) -> None:
         ("train-labels-idx1-ubyte", idx_bytes(pixels(3, 4, 4)), "begins with 2051, .* with 2049"),
         ("train-labels-idx1-ubyte", idx_bytes(pixels(2)), "has 3 images and 2 labels"),
     ],
+    # Not made from the bytes: those of gzip hold the time.
+    ids=[
+        "two_dimensions",
+        "empty",
+        "too_short",
+        "too_long",
+        "no_gzip",
+        "cut_gzip",
+        "images_as_labels",
+        "too_few_labels",
+    ],
 )
 def test_broken_idx(tmp_path: Path, name: str, data: bytes, message: str) -> None:
     if "labels" in name:
