@@ -50,7 +50,7 @@ def load_generator(run_dir: str) -> keras.Sequential:
 
 
 def claim_run_dir(run_dir: str, config: Config) -> None:
-    """Makes the run directory and writes the config; call it on the chief.
+    """Makes or tidies the run directory and writes the config; call it on the chief.
 
     Raises:
         UserError: the directory cannot be written, or holds checkpoints of a run
@@ -59,6 +59,7 @@ def claim_run_dir(run_dir: str, config: Config) -> None:
     check_same_run(run_dir, config)
     try:
         tf.io.gfile.makedirs(run_dir)
+        _remove_leftovers(run_dir)
         write_text(os.path.join(run_dir, _CONFIG_FILE), config.to_json())
     except (tf.errors.OpError, OSError) as error:
         raise UserError(
@@ -142,6 +143,16 @@ class Checkpoints:
     def save(self, step: int) -> str:
         """Saves the state and deletes the oldest checkpoint beyond those kept."""
         return self.manager.save(checkpoint_number=step)
+
+
+def _remove_leftovers(run_dir: str) -> None:
+    """Removes what a killed process had begun to write."""
+    for pattern in ("checkpoints/*_temp", "*.tmp-*", "*/*.tmp-*"):
+        for path in tf.io.gfile.glob(os.path.join(run_dir, pattern)):
+            if tf.io.gfile.isdir(path):
+                tf.io.gfile.rmtree(path)
+            else:
+                tf.io.gfile.remove(path)
 
 
 def _directory(run_dir: str) -> str:
