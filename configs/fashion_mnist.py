@@ -4,6 +4,8 @@ Paper:    Xiao, Rasul, Vollgraf 2017, https://arxiv.org/abs/1708.07747
 Data:     idx files of Fashion-MNIST, such as Debian's package dataset-fashion-mnist
 Prepare:  python -m trainer.data.prepare --source=idx:DIR --output=data/fashion_mnist
 Command:  python -m trainer.main --config=configs/fashion_mnist.py --run_dir=runs/fashion_mnist
+Time:     as mnist.py, 3.4 minutes an epoch on 2 cores
+Result:   not run to the end here
 """
 
 from configs import mnist
