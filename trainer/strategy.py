@@ -6,13 +6,14 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
 from trainer.config import Config
 from trainer.errors import LostWorkerError, UserError
 
-_TPU_TIMEOUT_SECONDS = 20
+_TPU_TIMEOUT_SECONDS = 15
 
 log = logging.getLogger(__name__)
 
@@ -224,33 +225,42 @@ def _workers_of_tf_config() -> list[str]:
 
 def _tpu() -> tf.distribute.Strategy:
     name = os.environ.get("TPU_NAME", "local")
+    try:
+        resolver = _connect_to_tpu(name)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+    except (tf.errors.OpError, ValueError, OSError) as error:
+        reason = str(error).split("\n")[0].split(". Failed")[0]
+        raise UserError(
+            f"--strategy=tpu found no TPU at TPU_NAME={name} ({reason}): check that this is a TPU "
+            "VM, that tensorflow-tpu is installed in place of tensorflow, that no other process "
+            "holds the TPU, and that TPU_NAME is unset or right; --strategy=auto runs on what this "
+            "machine has."
+        ) from error
+    return tf.distribute.TPUStrategy(resolver)
+
+
+def _connect_to_tpu(name: str) -> tf.distribute.cluster_resolver.TPUClusterResolver:
+    """Connects, or raises TimeoutError (an OSError) where nothing answers."""
+
+    def connect() -> None:
+        try:
+            resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
+            tf.config.experimental_connect_to_cluster(resolver)
+            outcome.append(resolver)
+        except Exception as error:  # raised again in the caller's thread
+            outcome.append(error)
+
     # Connecting to an address where nothing answers blocks for minutes and cannot be
     # cancelled, so it gets a thread that the end of the process takes along.
-    outcome: list[tf.distribute.cluster_resolver.TPUClusterResolver | Exception] = []
-    thread = threading.Thread(target=lambda: outcome.append(_connect_to_tpu(name)), daemon=True)
+    outcome: list[Any] = []
+    thread = threading.Thread(target=connect, daemon=True)
     thread.start()
     thread.join(_TPU_TIMEOUT_SECONDS)
-    found = outcome[0] if outcome else f"no answer within {_TPU_TIMEOUT_SECONDS} seconds"
-    if isinstance(found, tf.distribute.cluster_resolver.TPUClusterResolver):
-        return tf.distribute.TPUStrategy(found)
-    reason = str(found).split("\n")[0].split(". Failed")[0]
-    raise UserError(
-        f"--strategy=tpu found no TPU at TPU_NAME={name} ({reason}): check that this is a TPU VM, "
-        "that tensorflow-tpu is installed in place of tensorflow, that no other process holds the "
-        "TPU, and that TPU_NAME is unset or right; --strategy=auto runs on what this machine has."
-    )
-
-
-def _connect_to_tpu(
-    name: str,
-) -> "tf.distribute.cluster_resolver.TPUClusterResolver | Exception":
-    try:
-        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
-        tf.config.experimental_connect_to_cluster(resolver)
-        tf.tpu.experimental.initialize_tpu_system(resolver)
-    except Exception as error:  # handed to the caller's thread
-        return error
-    return resolver
+    if not outcome:
+        raise TimeoutError(f"no answer within {_TPU_TIMEOUT_SECONDS} seconds")
+    if isinstance(outcome[0], Exception):
+        raise outcome[0]
+    return outcome[0]
 
 
 def _is_tpu(strategy: tf.distribute.Strategy) -> bool:
