@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 LAYERS = [
-    ["errors"],
+    ["errors", "png"],
     ["settings"],
     ["config", "files", "gan.keyed_random", "gan.losses", "interval", "progress", "signals"],
     ["gan.layers", "data.tfrecord"],

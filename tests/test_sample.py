@@ -10,10 +10,10 @@ from tests.tiny import tiny_config
 from trainer.errors import UserError
 from trainer.export import export_generator
 from trainer.gan.state import build_generator_of
+from trainer.png import png
 from trainer.sample import (
     Sampler,
     grid,
-    png,
     slerp,
     timelapse,
     to_uint8,

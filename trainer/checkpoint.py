@@ -56,7 +56,7 @@ def claim_run_dir(run_dir: str, config: Config) -> None:
         UserError: the directory cannot be written, or holds checkpoints of a run
             that differs in more than a resumed run may change.
     """
-    check_same_run(run_dir, config)
+    _check_same_run(run_dir, config)
     try:
         tf.io.gfile.makedirs(run_dir)
         _remove_leftovers(run_dir)
@@ -67,7 +67,7 @@ def claim_run_dir(run_dir: str, config: Config) -> None:
         ) from error
 
 
-def check_same_run(run_dir: str, config: Config) -> None:
+def _check_same_run(run_dir: str, config: Config) -> None:
     """Checks that the run in a directory, if any, may go on with this config.
 
     Raises:
@@ -94,11 +94,6 @@ class Checkpoints:
             self.checkpoint, _directory(run_dir), max_to_keep=keep, checkpoint_name="step"
         )
 
-    @property
-    def latest(self) -> str | None:
-        """Path of the newest checkpoint."""
-        return latest_checkpoint(self.run_dir)
-
     def restore(self) -> int | None:
         """Restores the newest checkpoint that can be read.
 
@@ -120,7 +115,7 @@ class Checkpoints:
             return int(self.gan.step.numpy())
         if paths:
             raise UserError(
-                f"none of the checkpoints of this run can be read, {self.latest} the newest; "
+                f"none of the checkpoints of this run can be read, {paths[-1]} the newest; "
                 "delete the folder to start anew."
             )
         return None
@@ -134,11 +129,14 @@ class Checkpoints:
         for model in (self.gan.generator, self.gan.discriminator):
             for variable in model.variables:
                 if not tf.reduce_all(tf.math.is_finite(variable.value)):
-                    raise DivergedError(
-                        f"{variable.path} is not finite at step {step}; the last good checkpoint "
-                        f"is {self.latest}: lower the learning rates and give the command again "
-                        "to go on from there."
-                    )
+                    raise self.diverged(f"{variable.path} is not finite at step {step}")
+
+    def diverged(self, finding: str) -> DivergedError:
+        """The error for a finding such as "x is nan at step 3", with the way on."""
+        return DivergedError(
+            f"{finding}; the last good checkpoint is {latest_checkpoint(self.run_dir)}: lower the "
+            "learning rates and give the command again to go on from there."
+        )
 
     def save(self, step: int) -> str:
         """Saves the state and deletes the oldest checkpoint beyond those kept."""

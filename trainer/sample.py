@@ -15,6 +15,7 @@ from tqdm import tqdm
 from trainer.errors import UserError
 from trainer.files import write_bytes
 from trainer.gan.keyed_random import Purpose, group_key, normal
+from trainer.png import png
 
 BLOCK_IMAGES = 64
 """Sampling runs in blocks of this size, whatever is asked for, so that an image is a
@@ -114,13 +115,6 @@ def grid(images: np.ndarray, columns: int = 0) -> np.ndarray:
         left = pad + index % columns * (width + pad)
         sheet[top : top + height, left : left + width] = image
     return sheet
-
-
-def png(image: np.ndarray) -> bytes:
-    """Encodes [H, W, C] uint8, C of 1 or 3, as PNG."""
-    buffer = io.BytesIO()
-    Image.fromarray(image.squeeze(2) if image.shape[2] == 1 else image).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def timelapse(png_paths: list[str]) -> bytes:

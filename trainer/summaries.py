@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from trainer import sample
 from trainer.files import temporary_name, write_bytes, write_text
+from trainer.png import png
 
 _METRICS_FILE = "metrics.jsonl"
 _GRID_PATTERN = "samples/epoch_*.png"
@@ -49,7 +50,7 @@ class SummaryWriter:
     def fixed_noise_grid(self, step: int, epoch: int, images: np.ndarray) -> None:
         """Writes the grid of the fixed latents, images [N, H, W, C] uint8, at an epoch's end."""
         sheet = sample.grid(images)
-        write_bytes(self._path(f"samples/epoch_{epoch:04d}.png"), sample.png(sheet))
+        write_bytes(self._path(f"samples/epoch_{epoch:04d}.png"), png(sheet))
         with self.tensorboard.as_default(step=step):
             tf.summary.image("samples/fixed_noise", sheet[None])
 

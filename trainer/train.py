@@ -167,6 +167,9 @@ class Run:
                     writer.fixed_noise_grid(step, epoch, self._fixed_noise_images())
                 if saves:
                     self._save(step, writer)
+                if stopping or step == self.total_steps:
+                    # A worker that leaves while the chief still writes would take it along.
+                    wait_for_all_workers(self.strategy)
                 if stopping:
                     raise StoppedError(
                         signals.received or signal.SIGTERM,
@@ -243,8 +246,6 @@ class Run:
         if writer:
             writer.flush()
             self.checkpoints.save(step)
-        # A worker that leaves while the chief still writes would take the chief along.
-        wait_for_all_workers(self.strategy)
 
     def _log(
         self, step: int, values: dict[str, float], progress: Progress, writer: SummaryWriter | None
@@ -258,10 +259,7 @@ class Run:
         try:
             values = interval.means()
         except DivergedError as error:
-            raise DivergedError(
-                f"{error}; the last good checkpoint is {self.checkpoints.latest}: lower the "
-                "learning rates and give the command again to go on from there."
-            ) from error
+            raise self.checkpoints.diverged(str(error)) from error
         speed = interval.speed(self.config.train.global_batch_size)
         interval.restart()
         return values | speed | self._learning_rates()

@@ -10,17 +10,16 @@ All paths are strings, local or `gs://`.
 
 import dataclasses
 import hashlib
-import io
 import json
 from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from PIL import Image
 
 from trainer.errors import UserError
 from trainer.files import temporary_name, write_text
+from trainer.png import png
 
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"
@@ -134,7 +133,7 @@ def write_manifest(records_dir: str, manifest: Manifest) -> None:
 def serialize(image: Uint8Array, label: int, encoding: Encoding) -> bytes:
     """One record: a `tf.train.Example` of a uint8 [H, W, C] image and a label (-1: none)."""
     assert image.dtype == np.uint8 and image.ndim == 3, (image.dtype, image.shape)
-    data = image.tobytes() if encoding == "raw" else _png(image)
+    data = image.tobytes() if encoding == "raw" else png(image)
     features = {
         "image": tf.train.Feature(bytes_list=tf.train.BytesList(value=[data])),
         "label": tf.train.Feature(int64_list=tf.train.Int64List(value=[label])),
@@ -266,14 +265,6 @@ def check_hash(records_dir: str, shard: Shard) -> None:
             f"{path} is damaged, its sha256 is not the manifest's: "
             f"delete {records_dir} and prepare it again."
         )
-
-
-def _png(image: Uint8Array) -> bytes:
-    # Pillow, not tf.io: an eager op would start TensorFlow's devices before the
-    # trainer has said which of them it wants.
-    buffer = io.BytesIO()
-    Image.fromarray(image[:, :, 0] if image.shape[-1] == 1 else image).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _sha256(path: str) -> str:
