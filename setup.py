@@ -28,6 +28,6 @@ setup(
         "tqdm>=4.66",
     ],
     extras_require={
-        "test": ["mypy>=1.11", "pytest>=8.2", "pytest-xdist>=3.6", "ruff>=0.12"],
+        "test": ["mypy>=1.11", "pytest>=8.2", "pytest-xdist>=3.6", "ruff>=0.12", "scipy>=1.11"],
     },
 )

@@ -78,9 +78,9 @@ def weights(run: Path, step: int) -> dict[str, np.ndarray]:
 
 
 def command_on_20_images(folder: Path) -> Command:
-    """The tiny config on 20 random images of 8x8x1 in 2 shards."""
+    """The tiny config on 20 random images of 8x8x1 of two classes in 2 shards."""
     images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
-    np.savez(folder / "images.npz", images=images)
+    np.savez(folder / "images.npz", images=images, labels=np.arange(20) % 2)
     prepare(f"npz:{folder / 'images.npz'}", str(folder / "records"), shards=2)
     return Command(folder, str(folder / "records"))
 

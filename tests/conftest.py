@@ -2,6 +2,8 @@
 
 import functools
 import os
+from collections.abc import Iterator
+from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -12,6 +14,7 @@ import tensorflow as tf
 from trainer.config import Config
 from trainer.data.prepare import prepare
 from trainer.gan.state import Gan, build_gan
+from trainer.gan.step import AdversarialStep
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
@@ -32,20 +35,53 @@ def build_gan_on(config: Config, strategy: tf.distribute.Strategy) -> Gan:
         return build_gan(config)
 
 
-def spread(images: np.ndarray, strategy: tf.distribute.Strategy) -> tf.Tensor:
+def spread(values: np.ndarray, strategy: tf.distribute.Strategy) -> tf.Tensor:
     """A global batch as a per-replica value, in the order of the replicas."""
     replicas = strategy.num_replicas_in_sync
     if replicas == 1:
-        return tf.constant(images)
-    shares = np.split(images, replicas)
+        return tf.constant(values)
+    shares = np.split(values, replicas)
     return strategy.experimental_distribute_values_from_function(
         lambda context: tf.constant(shares[context.replica_id_in_sync_group])
     )
 
 
-def real_batch(step: int, batch: int = 8) -> np.ndarray:
-    """Some uint8 images [batch, 8, 8, 1] of a step."""
-    return np.random.default_rng(step).integers(0, 256, (batch, 8, 8, 1), dtype=np.uint8)
+def real_batch(number: int, batch: int = 8) -> np.ndarray:
+    """Some uint8 images [batch, 8, 8, 1]."""
+    return np.random.default_rng(number).integers(0, 256, (batch, 8, 8, 1), dtype=np.uint8)
+
+
+def real_labels(batch: int = 8) -> np.ndarray:
+    """Labels of three classes, int32 [batch]."""
+    return np.arange(batch, dtype=np.int32) % 3
+
+
+def batches_of_step(step: int, config: Config, strategy: tf.distribute.Strategy) -> list[Any]:
+    """The batches of D's updates in one step, as the training loop hands them over."""
+    per_step = config.train.discriminator_steps
+    return [
+        (spread(real_batch(number), strategy), spread(real_labels(), strategy))
+        for number in range(step * per_step, (step + 1) * per_step)
+    ]
+
+
+def each_step(
+    gan: Gan, config: Config, steps: int, replicas: int = 1, jit_compile: bool = True
+) -> Iterator[dict[str, float]]:
+    """Goes on for some steps from where `gan` is; yields the metrics after each."""
+    strategy = make_strategy_of(replicas)
+    train_step = AdversarialStep(gan, config, strategy, jit_compile)
+    first = int(gan.step.numpy())
+    for step in range(first, first + steps):
+        metrics, _ = train_step(batches_of_step(step, config, strategy), tf.constant(0.0))
+        yield {name: float(value) for name, value in metrics.items()}
+
+
+def run_steps(
+    gan: Gan, config: Config, steps: int, replicas: int = 1, jit_compile: bool = True
+) -> list[dict[str, float]]:
+    """All of `each_step` at once."""
+    return list(each_step(gan, config, steps, replicas, jit_compile))
 
 
 @pytest.fixture(scope="session")

@@ -2,9 +2,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
-from tests.conftest import build_gan_on, make_strategy_of, real_batch
+from tests.conftest import build_gan_on, make_strategy_of, run_steps
 from tests.tiny import tiny_config
 from trainer.checkpoint import (
     Checkpoints,
@@ -15,15 +14,12 @@ from trainer.checkpoint import (
 )
 from trainer.errors import DivergedError, UserError
 from trainer.gan.state import Gan
-from trainer.gan.step import AdversarialStep
 
 
 def trained_gan(steps: int) -> Gan:
     strategy = make_strategy_of(1)
     gan = build_gan_on(tiny_config(), strategy)
-    step = AdversarialStep(gan, tiny_config(), strategy, jit_compile=False)
-    for i in range(steps):
-        step(real_batch(i), tf.constant(0.0))
+    run_steps(gan, tiny_config(), steps, jit_compile=False)
     return gan
 
 

@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 
 from trainer.config import Config, ModelConfig
+from trainer.config_sections import PENALTIES
 from trainer.errors import UserError
 from trainer.settings import describe, is_field, resume_conflicts, unknown_field_message
 
@@ -39,11 +40,23 @@ def test_defaults_are_valid_and_survive_json() -> None:
         ("train.jit_compile", 1, "train.jit_compile is 1; it takes a bool"),
         ("train.group_size", 48, "train.group_size is 48; it must divide"),
         ("model.resolution", 30, "model.resolution is 30; model.generator_filters has 2 blocks"),
+        ("loss.objective", "gan", "loss.objective is 'gan'; it must be bce or non_saturating"),
+        ("loss.objective", "wasserstein", "with nothing that bounds D's slope"),
+        ("optimizer.generator.schedule", "cosine", "optimizer.generator.decay_steps is 0"),
+        ("train.diff_augment", "colour", "train.diff_augment is 'colour'; it takes some of"),
     ],
 )
 def test_bad_values_are_named(path: str, value: object, words: str) -> None:
     with pytest.raises(UserError, match=words.replace("(", r"\(").replace(")", r"\)")):
         changed(path, value).validate()
+
+
+@pytest.mark.parametrize("penalty", PENALTIES)
+def test_penalties_refuse_batch_norm_with_the_reason(penalty: str) -> None:
+    config = changed("model.discriminator_norm", "batch")
+    config.loss.penalty = penalty
+    with pytest.raises(UserError, match=f"loss.penalty={penalty}.*depend on the other images"):
+        config.validate()
 
 
 def test_every_field_is_documented_and_has_a_default_of_its_type() -> None:

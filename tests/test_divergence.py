@@ -10,7 +10,8 @@ from tests.tiny import tiny_config
 from trainer import train as train_module
 from trainer.config import Config
 from trainer.errors import DivergedError
-from trainer.gan.step import AdversarialStep, Metrics
+from trainer.gan.programs import Metrics
+from trainer.gan.step import AdversarialStep, Batch
 
 
 def rolling_back(tiny_records: str) -> Config:
@@ -25,10 +26,10 @@ def poison(monkeypatch: pytest.MonkeyPatch, batches: set[int]) -> list[int]:
     seen: list[int] = []
 
     class Poisoned(AdversarialStep):
-        def __call__(self, images: tf.Tensor, stop: tf.Tensor) -> tuple[Metrics, tf.Tensor]:
+        def __call__(self, taken: list[Batch], stop: tf.Tensor) -> tuple[Metrics, tf.Tensor]:
             batch = int((self.gan.step + self.gan.batches_skipped).numpy())
             seen.append(batch)
-            metrics, stops = super().__call__(images, stop)
+            metrics, stops = super().__call__(taken, stop)
             if batch in batches:
                 metrics["loss/generator"] = tf.constant(float("nan"))
             return metrics, stops

@@ -10,11 +10,13 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     ["errors", "png"],
     ["settings"],
-    ["config", "files", "gan.keyed_random", "gan.losses", "interval", "progress", "signals"],
-    ["gan.layers", "data.tfrecord"],
-    ["strategy", "gan.networks", "data.sources", "data.pipeline", "sample"],
-    ["data.prepare", "data.distributed", "gan.state", "export", "summaries"],
-    ["gan.step", "checkpoint"],
+    ["config_sections", "files", "gan.keyed_random", "gan.learning_rate", "gan.losses"],
+    ["config", "interval", "progress", "signals", "gan.augment", "gan.layers", "gan.penalties"],
+    ["strategy", "data.tfrecord", "gan.blocks"],
+    ["data.sources", "data.pipeline", "gan.networks"],
+    ["data.prepare", "data.distributed", "gan.state", "sample"],
+    ["checkpoint", "export", "gan.programs", "summaries"],
+    ["gan.step"],
     ["train"],
     ["main"],
 ]
@@ -43,7 +45,8 @@ def test_imports_go_down(path: Path) -> None:
 
 
 def test_losses_layers_and_networks_take_plain_values() -> None:
-    for name in ("losses", "layers", "networks", "keyed_random"):
+    plain = ("augment", "blocks", "keyed_random", "layers", "losses", "networks", "penalties")
+    for name in plain:
         assert "trainer.config" not in imported_modules(ROOT / f"trainer/gan/{name}.py")
 
 

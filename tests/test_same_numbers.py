@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 from tests.command import Command, assert_same_bits, command_on_20_images, wait_for, weights
-from tests.conftest import build_gan_on, make_strategy_of, real_batch, spread
+from tests.conftest import build_gan_on, make_strategy_of, run_steps
 from tests.tiny import tiny_config
-from trainer.gan.step import AdversarialStep
 
 STEPS = 30
 RMSPROP = [f"--config.train.steps={STEPS}"]
@@ -18,6 +17,15 @@ SGD = [
     *(f"--config.optimizer.{network}.name=sgd" for network in ("generator", "discriminator")),
     *("--config.optimizer.generator.learning_rate=0.1",),
     *("--config.optimizer.discriminator.learning_rate=0.1",),
+]
+MANY_OPTIONS = [
+    *RMSPROP,
+    "--config.loss.objective=hinge",
+    "--config.model.num_classes=2",
+    "--config.optimizer.generator.clip_norm=0.5",
+    "--config.train.discriminator_steps=2",
+    "--config.train.ema_half_life_images=100",
+    "--config.train.diff_augment=translation",
 ]
 
 
@@ -33,21 +41,20 @@ def finish_workers(command: Command, *flags: str, run: str) -> list[str]:
     return outputs
 
 
-@pytest.mark.parametrize("optimizer", [RMSPROP, SGD], ids=["rmsprop", "sgd"])
-def test_replicas_and_processes(command: Command, optimizer: list[str]) -> None:
+@pytest.mark.parametrize(
+    "name, flags", [("rmsprop", RMSPROP), ("sgd", SGD), ("many", MANY_OPTIONS)]
+)
+def test_replicas_and_processes(command: Command, name: str, flags: list[str]) -> None:
     """SGD too: RMSprop would hide gradients that are off by the number of replicas."""
-    name = "sgd" if optimizer is SGD else "rmsprop"
     one = command.folder / f"{name}-1"
-    command.finish(*optimizer, run=one.name)
+    command.finish(*flags, run=one.name)
     start = weights(one, 24)
     moved = [(start[key] != value).any() for key, value in weights(one, STEPS).items()]
     assert np.mean(moved) > 0.8  # equal because nothing was trained would prove nothing
-    for replicas in (2, 4):
-        run = f"{name}-{replicas}"
-        output = command.finish(*optimizer, f"--logical_devices={replicas}", run=run)
-        assert f"{replicas} replica(s)" in output
-        assert_same_bits(one, command.folder / run, STEPS)
-    outputs = finish_workers(command, *optimizer, run=f"{name}-workers")
+    output = command.finish(*flags, "--logical_devices=4", run=f"{name}-4")
+    assert "4 replica(s)" in output
+    assert_same_bits(one, command.folder / f"{name}-4", STEPS)
+    outputs = finish_workers(command, *flags, run=f"{name}-workers")
     assert_same_bits(one, command.folder / f"{name}-workers", STEPS)
     assert "Grids:" in outputs[0] and "Grids:" not in outputs[1]  # only the chief writes
 
@@ -76,9 +83,7 @@ def test_what_must_not_matter(command: Command, flags: list[str]) -> None:
 def test_all_replicas_hold_the_same() -> None:
     config, strategy = tiny_config(), make_strategy_of(2)
     gan = build_gan_on(config, strategy)
-    step = AdversarialStep(gan, config, strategy)
-    for i in range(3):
-        step(spread(real_batch(i), strategy), np.float32(0))
+    run_steps(gan, config, 3, replicas=2)
     parts = (gan.generator, gan.discriminator, gan.generator_optimizer, gan.discriminator_optimizer)
     for variable in (variable for part in parts for variable in part.variables):
         first, second = strategy.experimental_local_results(variable.value)

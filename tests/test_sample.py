@@ -5,14 +5,17 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from scipy.stats import norm, truncnorm
 
 from tests.tiny import tiny_config
+from tests.variants import changed
 from trainer.errors import UserError
 from trainer.export import export_generator
 from trainer.gan.state import build_generator_of
 from trainer.png import png
 from trainer.sample import (
     Sampler,
+    class_grid,
     grid,
     slerp,
     timelapse,
@@ -102,9 +105,81 @@ def test_the_export_needs_only_tensorflow_and_agrees(sampler: Sampler, tmp_path:
     export_generator(sampler.generator, str(tmp_path / "export"))
     loaded = tf.saved_model.load(str(tmp_path / "export"))
     sample = loaded.signatures["sample"]
+    assert set(sample.structured_input_signature[1]) == {"seed", "count"}
     images = sample(seed=tf.constant(3, tf.int64), count=tf.constant(70, tf.int64))["images"]
     np.testing.assert_array_equal(images, drawn(sampler, 3, 70))
     latents = sampler.latents(tf.constant(3, tf.int64), tf.constant(0, tf.int64))
     images = loaded.signatures["serving_default"](latents=latents)["images"]
     assert images.dtype == tf.float32
     np.testing.assert_array_equal(to_uint8(images), drawn(sampler, 3, 64))
+
+
+@pytest.fixture(scope="module")
+def conditional() -> Sampler:
+    return Sampler(build_generator_of(changed(tiny_config(), {"model.num_classes": 3})))
+
+
+def test_classes_come_in_turn_or_as_asked(conditional: Sampler) -> None:
+    in_turn, twos = (
+        np.concatenate(list(conditional.images(5, 70, *label))) for label in ((), (2,))
+    )
+    np.testing.assert_array_equal(conditional.labels(5), [0, 1, 2, 0, 1])
+    np.testing.assert_array_equal(conditional.labels(5, 2), [2] * 5)
+    same = [(a == b).all() for a, b in zip(in_turn, twos, strict=True)]
+    np.testing.assert_array_equal(same, np.arange(70) % 3 == 2)
+
+
+def test_class_grid_has_a_row_for_each_class() -> None:
+    images = np.stack([np.full((3, 3, 1), 10 * (i + 1), np.uint8) for i in range(5)])
+    sheet = class_grid(images, np.array([0, 1, 0, 1, 0]))
+    first_row, second_row = sheet[2, 2::5, 0], sheet[7, 2::5, 0]
+    np.testing.assert_array_equal(first_row[:3], [10, 30, 50])
+    np.testing.assert_array_equal(second_row[:3], [20, 40, 0])
+    np.testing.assert_array_equal(class_grid(images, None), grid(images))
+    np.testing.assert_array_equal(class_grid(images, np.full(5, 7)), grid(images))
+
+
+def test_outputs_of_a_conditional_model_hold_the_labels(
+    conditional: Sampler, tmp_path: Path
+) -> None:
+    wanted = drawn(conditional, 5, 7)
+    write_samples(conditional, 5, 7, str(tmp_path / "a.npz"))
+    with np.load(tmp_path / "a.npz") as arrays:
+        np.testing.assert_array_equal(arrays["images"], wanted)
+        np.testing.assert_array_equal(arrays["labels"], np.arange(7) % 3)
+    write_samples(conditional, 5, 7, str(tmp_path / "a.png"))
+    np.testing.assert_array_equal(
+        Image.open(tmp_path / "a.png"), class_grid(wanted, np.arange(7) % 3).squeeze(2)
+    )
+    write_samples(conditional, 5, 7, str(tmp_path / "folder"))
+    assert sorted(p.name for p in (tmp_path / "folder/1").iterdir()) == ["000001.png", "000004.png"]
+
+
+def test_labels_that_a_model_does_not_know(
+    sampler: Sampler, conditional: Sampler, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match="--label=3: the labels are 0 to 2"):
+        write_samples(conditional, 0, 4, str(tmp_path / "a.png"), label=3)
+    with pytest.raises(UserError, match="--label=0: this model was trained without labels"):
+        write_walks(sampler, 0, 4, 4, str(tmp_path / "a.png"), label=0)
+
+
+def test_a_conditional_export_takes_labels(conditional: Sampler, tmp_path: Path) -> None:
+    export_generator(conditional.generator, str(tmp_path / "export"))
+    signatures = tf.saved_model.load(str(tmp_path / "export")).signatures
+    seed, count, label = (tf.constant(number, tf.int64) for number in (3, 70, 2))
+    twos = signatures["sample"](seed=seed, count=count, label=label)["images"]
+    np.testing.assert_array_equal(twos, np.concatenate(list(conditional.images(3, 70, 2))))
+    in_turn = signatures["sample"](seed=seed, count=count, label=tf.constant(-1, tf.int64))
+    np.testing.assert_array_equal(in_turn["images"], drawn(conditional, 3, 70))
+    latents = conditional.latents(seed, tf.constant(0, tf.int64))
+    images = signatures["serving_default"](latents=latents, labels=tf.fill([64], 2))["images"]
+    np.testing.assert_array_equal(to_uint8(images), twos[:64])
+
+
+def test_truncation_draws_the_middle_of_the_distribution(sampler: Sampler) -> None:
+    zero = tf.constant(0, tf.int64)
+    plain = sampler.latents(zero, zero).numpy()
+    latents = Sampler(sampler.generator, truncation=0.5).latents(zero, zero).numpy()
+    assert np.abs(latents).max() <= 0.5 < np.abs(plain).max()
+    np.testing.assert_allclose(latents, truncnorm(-0.5, 0.5).ppf(norm.cdf(plain)), atol=1e-5)

@@ -3,13 +3,13 @@
 import logging
 import os
 
-import keras
 import tensorflow as tf
 
 from trainer.config import Config
 from trainer.errors import DivergedError, UserError
 from trainer.files import write_text
-from trainer.gan.state import Gan, build_generator_of
+from trainer.gan.networks import Generator
+from trainer.gan.state import Gan, build_generator_of, sampled_generator_checkpoint
 from trainer.settings import resume_conflicts
 
 log = logging.getLogger(__name__)
@@ -35,17 +35,19 @@ def read_config(run_dir: str) -> Config:
         return Config.from_json(file.read())
 
 
-def load_generator(run_dir: str) -> keras.Sequential:
-    """The generator of a run's newest checkpoint.
+def load_generator(run_dir: str) -> Generator:
+    """The generator of a run's newest checkpoint: its average where the run keeps one.
 
     Raises:
         UserError: the directory holds no run, or a run without a checkpoint yet.
     """
-    generator = build_generator_of(read_config(run_dir))
+    config = read_config(run_dir)
+    generator = build_generator_of(config)
     path = latest_checkpoint(run_dir)
     if path is None:
         raise UserError(f"{run_dir} has no checkpoint yet; train it first, with --mode=train.")
-    tf.train.Checkpoint(generator=generator).restore(path).expect_partial()
+    restored = sampled_generator_checkpoint(config, generator).restore(path)
+    restored.assert_existing_objects_matched().expect_partial()
     return generator
 
 

@@ -62,7 +62,7 @@ class Interval:
             means[name] = math.fsum(column) / len(column)
         return means
 
-    def speed(self, global_batch_size: int) -> dict[str, float]:
+    def speed(self, images_per_step: int) -> dict[str, float]:
         """Throughput up to now, and how the wall time splits into waiting and computing.
 
         Call it after `means`: only then are the steps really done. Empty where no
@@ -71,7 +71,7 @@ class Interval:
         count, seconds = len(self.steps) - self.untimed_steps, self.clock() - self.started
         if not count:
             return {}
-        speed = {"speed/images_per_second": count * global_batch_size / seconds}
+        speed = {"speed/images_per_second": count * images_per_step / seconds}
         if self.waits < count:
             return speed
         return speed | {

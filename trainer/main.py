@@ -30,6 +30,7 @@ after saving.
 """
 
 import logging
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -72,6 +73,18 @@ _OUTPUT = flags.DEFINE_string(
     None,
     "sample: FILE.png (a grid), FILE.npz or a folder; default RUN_DIR/samples/seed_S.png. "
     "export: a folder; default RUN_DIR/export.",
+)
+_LABEL = flags.DEFINE_integer(
+    "label",
+    None,
+    "sample, of a conditional model: the class; default: each in turn.",
+    lower_bound=0,
+)
+_TRUNCATION = flags.DEFINE_float(
+    "truncation",
+    math.inf,
+    "sample: keep latents within so many standard deviations; 1 or less: fewer outliers, less "
+    "variety.",
 )
 _INTERPOLATION_STEPS = flags.DEFINE_integer(
     "interpolation_steps", 0, "sample: above 0, images from one latent to another.", lower_bound=0
@@ -122,15 +135,18 @@ def _train() -> None:
 
 def _sample() -> None:
     from trainer.checkpoint import load_generator
-    from trainer.sample import Sampler, write_samples, write_walks
+    from trainer.sample import IN_TURN, Sampler, write_samples, write_walks
 
-    sampler = Sampler(load_generator(_RUN_DIR.value))
+    if not _TRUNCATION.value > 0:
+        raise UserError(f"--truncation={_TRUNCATION.value}: give a number above 0.")
+    sampler = Sampler(load_generator(_RUN_DIR.value), _TRUNCATION.value)
     seed, count = _SAMPLE_SEED.value, _COUNT.value
+    label = IN_TURN if _LABEL.value is None else _LABEL.value
     output = _OUTPUT.value or os.path.join(_RUN_DIR.value, "samples", f"seed_{seed}.png")
     if _INTERPOLATION_STEPS.value:
-        write_walks(sampler, seed, count, _INTERPOLATION_STEPS.value, output)
+        write_walks(sampler, seed, count, _INTERPOLATION_STEPS.value, output, label)
     else:
-        write_samples(sampler, seed, count, output)
+        write_samples(sampler, seed, count, output, label)
     print(output)
 
 

@@ -47,9 +47,18 @@ class SummaryWriter:
         line = {"step": step, "epoch": round(epoch, 4), **values}
         self.metrics_file.write(json.dumps(line) + "\n")
 
-    def fixed_noise_grid(self, step: int, epoch: int, images: np.ndarray) -> None:
-        """Writes the grid of the fixed latents, images [N, H, W, C] uint8, at an epoch's end."""
-        sheet = sample.grid(images)
+    def fixed_noise_grid(
+        self, step: int, epoch: int, images: np.ndarray, labels: np.ndarray | None
+    ) -> None:
+        """Writes the grid of the fixed latents at an epoch's end.
+
+        Args:
+            step: the step so far.
+            epoch: counted from 1.
+            images: [N, H, W, C] uint8.
+            labels: [N] int32, None for a model without classes.
+        """
+        sheet = sample.class_grid(images, labels)
         write_bytes(self._path(f"samples/epoch_{epoch:04d}.png"), png(sheet))
         with self.tensorboard.as_default(step=step):
             tf.summary.image("samples/fixed_noise", sheet[None])
@@ -100,7 +109,7 @@ def loss_plot(metrics: list[dict[str, float]]) -> bytes:
             [line[f"loss/{name}"] for line in lines],
             label=name.capitalize(),
         )
-    axes.set(xlabel="Epoch", ylabel="Loss (binary cross-entropy)", title="Training losses")
+    axes.set(xlabel="Epoch", ylabel="Loss", title="Training losses")
     axes.grid(alpha=0.3)
     axes.legend()
     buffer = io.BytesIO()

@@ -63,6 +63,7 @@ def train(config: Config, strategy: tf.distribute.Strategy, run_dir: str) -> Non
         shards=config.data.shards,
         resolution=config.model.resolution,
         channels=config.model.channels,
+        num_classes=config.model.num_classes,
     )
 
     # ------------------------------------------------------------ State
@@ -70,7 +71,6 @@ def train(config: Config, strategy: tf.distribute.Strategy, run_dir: str) -> Non
         run = Run(config, strategy, manifest, run_dir, chief)
     # Where to start: 1. the newest checkpoint that can be read; 2. the initial weights.
     start = run.checkpoints.restore() or 0
-    run.take_learning_rates_from_config()
     check_agreement(
         strategy, {"config": zlib.crc32(config.to_json().encode()), "last checkpoint": start}
     )
@@ -116,20 +116,14 @@ class Run:
         self.chief = chief
         self.gan = build_gan(config)
         self.checkpoints = Checkpoints(self.gan, run_dir, config.train.checkpoints_to_keep)
-        self.sampler = Sampler(self.gan.generator)
+        self.sampler = Sampler(self.gan.sampled)
         self.total_steps = config.train.steps or math.ceil(
-            config.train.epochs * manifest.num_images / config.train.global_batch_size
+            config.train.epochs * manifest.num_images / config.images_per_step
         )
-
-    def take_learning_rates_from_config(self) -> None:
-        """Undoes what restoring did to them: a resumed run may change them."""
-        optimizers = self.config.optimizer
-        self.gan.generator_optimizer.learning_rate = optimizers.generator.learning_rate
-        self.gan.discriminator_optimizer.learning_rate = optimizers.discriminator.learning_rate
 
     def epoch_at(self, step: int) -> float:
         """Passes over the images that the first `step` steps make."""
-        return step * self.config.train.global_batch_size / self.manifest.num_images
+        return step * self.config.images_per_step / self.manifest.num_images
 
     def loop(self, start: int) -> int:
         """Runs steps `start` + 1 to the last, and returns the last."""
@@ -141,7 +135,12 @@ class Run:
             sum_dtype(self.strategy),
         )
         first_batch = start + int(self.gan.batches_skipped.numpy())
-        batches = distributed_batches(self.config, self.strategy, self.manifest, first_batch)
+        batches = distributed_batches(
+            self.config,
+            self.strategy,
+            self.manifest,
+            first_batch * self.config.train.discriminator_steps,
+        )
         writer = SummaryWriter(self.run_dir, start) if self.chief else None
         progress = Progress(self.total_steps, start, visible=self.chief)
         progress.message(self._opening_line(start))
@@ -164,7 +163,7 @@ class Run:
                     self._log(step, self._close(interval), progress, writer)
                 epoch = self._epoch_to_draw(step)
                 if writer and epoch:
-                    writer.fixed_noise_grid(step, epoch, self._fixed_noise_images())
+                    writer.fixed_noise_grid(step, epoch, *self._fixed_noise_images())
                 if saves:
                     self._save(step, writer)
                 if stopping or step == self.total_steps:
@@ -198,7 +197,6 @@ class Run:
         start = self.checkpoints.restore()
         if start is None:
             raise error
-        self.take_learning_rates_from_config()
         self.gan.batches_skipped.assign(skipped + reached - start)
         self.gan.rollbacks.assign(rollbacks + 1)
         log.warning("%s. Rollback %d to step %d", error, rollbacks + 1, start)
@@ -217,8 +215,8 @@ class Run:
         with naming_damaged_records(self.config.data.records_dir):
             if len(steps) == 1:
                 with interval.waiting_for_input():
-                    images = next(batches)
-                metrics, anyone_stops = train_step(images, stop)
+                    taken = [next(batches) for _ in range(self.config.train.discriminator_steps)]
+                metrics, anyone_stops = train_step(taken, stop)
             else:
                 metrics, anyone_stops = train_step.run_many(batches, tf.constant(len(steps)), stop)
         interval.add(steps, metrics)
@@ -229,7 +227,7 @@ class Run:
     def _end_of_call(self, step: int) -> int:
         """The step at which Python is needed again."""
         every, images = self.config.train, self.manifest.num_images
-        epoch_end = math.ceil((int(self.epoch_at(step)) + 1) * images / every.global_batch_size)
+        epoch_end = math.ceil((int(self.epoch_at(step)) + 1) * images / self.config.images_per_step)
         periods = (every.log_every_steps, every.checkpoint_every_steps)
         return min(
             step + every.steps_per_call,
@@ -260,7 +258,7 @@ class Run:
             values = interval.means()
         except DivergedError as error:
             raise self.checkpoints.diverged(str(error)) from error
-        speed = interval.speed(self.config.train.global_batch_size)
+        speed = interval.speed(self.config.images_per_step)
         interval.restart()
         return values | speed | self._learning_rates()
 
@@ -283,9 +281,10 @@ class Run:
             return after if due else None
         return after + 1 if step == self.total_steps else None
 
-    def _fixed_noise_images(self) -> np.ndarray:
+    def _fixed_noise_images(self) -> tuple[np.ndarray, np.ndarray | None]:
         count = self.config.train.grid_images
-        return np.concatenate(list(self.sampler.images(self.config.seed, count)))
+        images = np.concatenate(list(self.sampler.images(self.config.seed, count)))
+        return images, self.sampler.labels(count)
 
     def _opening_line(self, start: int) -> str:
         replicas = self.strategy.num_replicas_in_sync

@@ -20,11 +20,11 @@ both_ways = pytest.mark.parametrize("budget", [IN_MEMORY, STREAMING], ids=["memo
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Manifest]:
-    """Images of 2x2 pixels that all show their own number."""
+    """Images of 2x2 pixels that all show their own number, which is their label too."""
     folder = str(tmp_path_factory.mktemp("records"))
     with tfrecord.ShardWriter(folder, 3) as writer:
         for i in range(NUM_IMAGES):
-            writer.write(tfrecord.serialize(np.full([2, 2, 1], i, np.uint8), -1, "raw"))
+            writer.write(tfrecord.serialize(np.full([2, 2, 1], i, np.uint8), i, "raw"))
         manifest = Manifest(1, "npz:numbers.npz", (2, 2, 1), "raw", (), writer.commit())
     tfrecord.write_manifest(folder, manifest)
     return folder, manifest
@@ -53,10 +53,13 @@ def numbers(
         memory_budget_mib=budget,
         shuffle_buffer_images=20,
     )
-    images = np.stack(list(batches.take(steps * local_replicas).as_numpy_iterator()))
+    taken = list(batches.take(steps * local_replicas).as_numpy_iterator())
+    images, labels = (np.stack(parts) for parts in zip(*taken, strict=True))
     assert images.dtype == np.uint8
     assert images.shape[1:] == (BATCH // num_replicas, 2, 2, 1)
     assert (images == images[:, :, :1, :1]).all()
+    assert labels.dtype == np.int32
+    np.testing.assert_array_equal(labels, images[:, :, 0, 0, 0])
     return images[:, :, 0, 0, 0].reshape(steps, local_replicas, -1)
 
 
@@ -100,7 +103,7 @@ def test_orders_of_neighbouring_epochs_and_seeds_are_unrelated(tmp_path: Path) -
             memory_budget_mib=IN_MEMORY,
             shuffle_buffer_images=1,
         )
-        pixels = next(epochs.take(1).as_numpy_iterator()).reshape(count, 2).astype(int)
+        pixels = next(epochs.take(1).as_numpy_iterator())[0].reshape(count, 2).astype(int)
         return pixels @ [256, 1]
 
     first = order(seed=0, epoch=0)
@@ -184,7 +187,8 @@ batches = iter(
     )
 )
 for _ in range(steps):
-    for replica in next(batches).values:
+    images, labels = next(batches)
+    for replica in images.values:
         print(*replica[:, 0, 0, 0].numpy())
 """
 

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from trainer.data import sources, tfrecord
-from trainer.data.prepare import prepare, verify
+from trainer.data.prepare import prepare, prepared_records, verify
 from trainer.errors import UserError
 
 
@@ -170,3 +170,12 @@ def test_command_line_refuses_bad_usage(flags: list[str], message: str) -> None:
     assert done.returncode == 2
     assert message in done.stderr and "Traceback" not in done.stderr
     assert done.stdout == ""
+
+
+def test_records_must_fit_the_model(spec: str, output: Path) -> None:
+    model = {"shards": 1, "resolution": 6, "channels": 1}
+    assert prepared_records(str(output), spec, **model, num_classes=2).num_images == 10
+    with pytest.raises(UserError, match=r"images of 2 classes .* conditional on 3: set --config"):
+        prepared_records(str(output), spec, **model, num_classes=3)
+    with pytest.raises(UserError, match="holds images of 6x6x1 and the model makes 8x8x1"):
+        prepared_records(str(output), spec, **(model | {"resolution": 8}))

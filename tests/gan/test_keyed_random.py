@@ -5,14 +5,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.gan.keyed_random import Purpose, group_key, normal, uniform
+from trainer.gan.keyed_random import Purpose, group_key, normal, second_key, uniform
 
 KEY = group_key(3, Purpose.GENERATOR_LATENTS, 5, 1)
 
 
 def test_keys_never_repeat() -> None:
     parts = ((0, 1, 2**31 - 1), Purpose, (0, 1, 2**40), (0, 1, 2**20 - 1))
-    keys = [tuple(group_key(*values).numpy()) for values in itertools.product(*parts)]
+    firsts = [group_key(*values) for values in itertools.product(*parts)]
+    keys = [tuple(key.numpy()) for first in firsts for key in (first, second_key(first))]
     assert len(set(keys)) == len(keys)
 
 

@@ -1,14 +1,13 @@
-import itertools
 from typing import Any
 
-import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from trainer.gan.networks import Discriminator, build_discriminator, build_generator
+from trainer.gan.networks import Discriminator, Generator, build_discriminator, build_generator
 
 
-def generator(**changes: Any) -> keras.Sequential:
+def generator(**changes: Any) -> Generator:
     settings = dict(
         resolution=28,
         channels=1,
@@ -29,15 +28,24 @@ def discriminator(**changes: Any) -> Discriminator:
 
 
 @pytest.mark.parametrize(
-    "resolution, channels, filters", [(28, 1, (8, 8, 4)), (24, 3, (8, 8, 4, 4)), (64, 3, (8, 8))]
+    "resolution, filters",
+    [(28, (8, 8, 4)), (32, (8, 8, 4, 4)), (64, (8, 8, 4, 4, 4)), (128, (8, 8, 4, 4, 4, 4))],
 )
-def test_shapes_and_ranges(resolution: int, channels: int, filters: tuple[int, ...]) -> None:
-    made = generator(resolution=resolution, channels=channels, filters=filters)
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("manner", ["transposed", "resize", "resnet"])
+def test_shapes_and_ranges(
+    resolution: int, filters: tuple[int, ...], channels: int, manner: str
+) -> None:
+    shape: dict[str, Any] = dict(resolution=resolution, channels=channels)
+    shape["architecture"] = "resnet" if manner == "resnet" else "dcgan"
+    upsampling = "resize" if manner == "resize" else "transposed"
+    made = generator(filters=filters, upsampling=upsampling, **shape)
     latents = np.random.default_rng(0).normal(size=(4, 16)).astype(np.float32)
     images = made(latents, training=True).numpy()
     assert images.shape == (4, resolution, resolution, channels)
+    assert made.image_shape == images.shape[1:]
     assert images.min() >= -1 and images.max() <= 1 and images.std() > 0
-    judge = discriminator(resolution=resolution, channels=channels, filters=filters[1:])
+    judge = discriminator(filters=filters[1:], **shape)
     logits = judge(images).numpy()
     assert logits.shape == (4,)
     np.testing.assert_allclose(judge.probability(images), 1 / (1 + np.exp(-logits)), rtol=1e-5)
@@ -52,11 +60,54 @@ def test_weights_of_the_seed_model_counted_by_hand() -> None:
     assert judge.count_params() == 16 * 64 + 64 + 16 * 64 * 128 + 128 + 7 * 7 * 128 + 1
 
 
-def test_nothing_in_front_of_a_normalisation_has_a_bias() -> None:
-    layers = generator().layers
-    for layer, following in itertools.pairwise(layers):
-        if type(following).__name__ == "BatchNormalization":
-            assert isinstance(layer, keras.layers.Conv2DTranspose) and not layer.use_bias
+def test_residual_weights_counted_by_hand() -> None:
+    made = generator(architecture="resnet", filters=(8, 6), resolution=8, latent_dim=3)
+    block = 4 * 8 + 9 * 8 * 6 + 4 * 6 + 9 * 6 * 6 + 8 * 6  # norm, conv, norm, conv, shortcut
+    assert made.count_params() == 3 * 128 + 128 + block + 4 * 6 + 9 * 6 + 1
+    judge = discriminator(architecture="resnet", filters=(4, 8))
+    first = (9 * 4 + 4) + (9 * 16 + 4) + (4 + 4)
+    second = (9 * 32 + 8) + (9 * 64 + 8) + (32 + 8)
+    assert judge.count_params() == first + second + 8 + 1
+
+
+@pytest.mark.parametrize("architecture", ["dcgan", "resnet"])
+@pytest.mark.parametrize("norm", ["batch", "layer"])
+def test_nothing_in_front_of_a_normalisation_has_a_bias(architecture: str, norm: str) -> None:
+    """With such a bias, the gradient would be rounding noise."""
+    made = generator(architecture=architecture, norm=norm)
+    latents = np.random.default_rng(0).normal(size=(8, 16)).astype(np.float32)
+    with tf.GradientTape() as tape:
+        images = made(latents, training=True)
+        loss = tf.reduce_sum(images * np.random.default_rng(1).normal(size=images.shape))
+    gradients = tape.gradient(loss, [v.value for v in made.trainable_variables])
+    if norm == "batch":
+        assert all(np.abs(gradient).max() > 1e-4 for gradient in gradients)
+    assert any(v.path.endswith("bias") for v in generator(norm="none").blocks[0].variables)
+
+
+@pytest.mark.parametrize("architecture", ["dcgan", "resnet"])
+def test_labels_change_images_and_logits(architecture: str) -> None:
+    made = generator(architecture=architecture, num_classes=3, class_embedding_dim=4)
+    latents = np.random.default_rng(0).normal(size=(2, 16)).astype(np.float32)
+    zeros, twos = (tf.fill([2], label) for label in (0, 2))
+    images = made(latents, zeros)
+    np.testing.assert_array_equal(images, made(latents, zeros))
+    assert np.abs(images - made(latents, twos)).max() > 1e-3
+    judge = discriminator(architecture=architecture, num_classes=3)
+    assert np.abs(judge(images, zeros) - judge(images, twos)).min() > 1e-4
+
+
+def test_the_projection_by_hand() -> None:
+    judge = discriminator(num_classes=3)
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 28, 28, 1)).astype(np.float32)
+    hidden = images
+    for block in judge.blocks:
+        hidden = block(hidden)
+    head, bias = judge.head.get_weights()
+    plain = hidden.numpy().reshape(2, -1) @ head[:, 0] + bias
+    rows = judge.projection.get_weights()[0][[2, 1]]
+    hand = plain + (rows * hidden.numpy().mean((1, 2))).sum(1)
+    np.testing.assert_allclose(judge(images, tf.constant([2, 1])), hand, rtol=1e-4, atol=1e-5)
 
 
 def test_initial_weights_are_a_function_of_the_seed() -> None:

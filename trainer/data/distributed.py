@@ -18,7 +18,8 @@ def distributed_batches(
     """Iterates over global batches, from number `first_batch` on, without end.
 
     Returns:
-        A distributed iterator over [B / replicas, H, W, C] uint8 on each replica.
+        A distributed iterator over images, [B / replicas, H, W, C] uint8, and labels,
+        [B / replicas] int32, on each replica.
     """
 
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:

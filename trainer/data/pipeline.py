@@ -59,7 +59,8 @@ def replica_batches(
             are mixed in a buffer of this many.
 
     Returns:
-        A dataset of uint8 [B / n, H, W, C]. Iterating over it (or, in memory,
+        A dataset of pairs: images, uint8 [B / n, H, W, C], and labels, int32
+        [B / n], -1 where there are none. Iterating over it (or, in memory,
         this call) raises tf.errors.DataLossError at a damaged record;
         TensorFlow does not name the file, `prepare --verify` does.
 
@@ -71,20 +72,20 @@ def replica_batches(
     per_replica = global_batch_size // num_replicas
 
     if fits_in_memory(manifest, memory_budget_mib):
-        images = _load_images(records_dir, manifest)
+        images, labels = _load(records_dir, manifest)
 
         def epoch_in_order(epoch: tf.Tensor) -> tf.data.Dataset:
             return _shuffled_indices(manifest, seed, epoch)
 
-        def read(rows: tf.Tensor) -> tf.Tensor:
-            return tf.gather(images, rows)
+        def read(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return tf.gather(images, rows), tf.gather(labels, rows)
     else:
 
         def epoch_in_order(epoch: tf.Tensor) -> tf.data.Dataset:
             return _shuffled_records(records_dir, manifest, seed, epoch, shuffle_buffer_images)
 
-        def read(rows: tf.Tensor) -> tf.Tensor:
-            return tfrecord.parse_images(rows, manifest)
+        def read(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            return tfrecord.parse_batch(rows, manifest)
 
     def own_rows(batch: tf.Tensor) -> tf.Tensor:
         rows = tf.reshape(batch, [num_replicas, per_replica])
@@ -124,17 +125,17 @@ def _check_batch_size(manifest: Manifest, global_batch_size: int, num_replicas: 
         )
 
 
-def _load_images(records_dir: str, manifest: Manifest) -> tf.Tensor:
-    """All images in the order of the shards, uint8 [N, H, W, C], in the host's memory."""
+def _load(records_dir: str, manifest: Manifest) -> tuple[tf.Tensor, tf.Tensor]:
+    """All images, uint8 [N, H, W, C], and labels, int32 [N], in the order of the shards."""
     records = tf.data.TFRecordDataset(_paths(records_dir, manifest))
     batches = records.batch(_LOAD_BATCH).map(
-        lambda batch: tfrecord.parse_images(batch, manifest),
+        lambda batch: tfrecord.parse_batch(batch, manifest),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
     with tf.device("CPU:0"):
-        images = tf.concat(list(batches), axis=0)
+        images, labels = (tf.concat(parts, axis=0) for parts in zip(*batches, strict=True))
     assert images.shape[0] == manifest.num_images, "the sizes of the shards were not checked"
-    return images
+    return images, labels
 
 
 def _shuffled_indices(manifest: Manifest, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:

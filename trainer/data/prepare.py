@@ -85,18 +85,24 @@ def prepare(
 
 
 def prepared_records(
-    records_dir: str, spec: str, *, shards: int, resolution: int, channels: int
+    records_dir: str,
+    spec: str,
+    *,
+    shards: int,
+    resolution: int,
+    channels: int,
+    num_classes: int = 0,
 ) -> Manifest:
     """The records that a model trains on, prepared first if they are not there.
 
     A folder that is there is taken whatever it was made from, as long as its
-    images have the model's shape.
+    images have the model's shape and, for a conditional model, its classes.
 
     Raises:
-        UserError: as `prepare`, or images of another shape.
+        UserError: as `prepare`, or images of another shape or with other classes.
     """
     if not tfrecord.has_manifest(records_dir):
-        return prepare(spec, records_dir, shards, resolution, channels)
+        prepare(spec, records_dir, shards, resolution, channels)
     manifest = tfrecord.read_manifest(records_dir)
     tfrecord.check_sizes(records_dir, manifest)
     wanted = (resolution, resolution, channels)
@@ -105,6 +111,12 @@ def prepared_records(
             f"{records_dir} holds images of {'x'.join(map(str, manifest.image_shape))} and the "
             f"model makes {'x'.join(map(str, wanted))}: choose another --config.data.records_dir, "
             "or set --config.model.resolution and --config.model.channels."
+        )
+    if num_classes and num_classes != len(manifest.class_names):
+        raise UserError(
+            f"{records_dir} holds images of {len(manifest.class_names)} classes and the model is "
+            f"conditional on {num_classes}: set --config.model.num_classes to the classes of the "
+            "data, or to 0 for a model without labels."
         )
     return manifest
 

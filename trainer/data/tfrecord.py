@@ -166,11 +166,6 @@ def parse_batch(serialized: tf.Tensor, manifest: Manifest) -> tuple[tf.Tensor, t
     return images, tf.cast(parsed["label"], tf.int32)
 
 
-def parse_images(serialized: tf.Tensor, manifest: Manifest) -> tf.Tensor:
-    """`parse_batch` without the labels: string [B] to uint8 [B, H, W, C]."""
-    return parse_batch(serialized, manifest)[0]
-
-
 class ShardWriter:
     """Deals records out to shards in turn: record i goes to shard i % num_shards.
 

@@ -16,6 +16,9 @@ import tensorflow as tf
 
 _GROUPS_BITS = 20  # a batch may have up to 2**20 groups, and a run up to 2**43 batches
 _MANTISSA_BITS = 23
+_PURPOSES_AT_MOST = (
+    64  # two uses each; fixed: a purpose that is added must not change the numbers of the others
+)
 
 
 class Purpose(enum.IntEnum):
@@ -26,6 +29,11 @@ class Purpose(enum.IntEnum):
     DISCRIMINATOR_DROPOUT = 2
     GENERATOR_DROPOUT = 3
     SAMPLE_LATENTS = 4
+    DISCRIMINATOR_AUGMENT = 5
+    GENERATOR_AUGMENT = 6
+    PENALTY_POINTS = 7
+    PENALTY_DROPOUT = 8
+    PENALTY_AUGMENT = 9
 
 
 def group_key(
@@ -42,9 +50,14 @@ def group_key(
     Returns:
         [2] int64, different for every (seed, purpose, batch, group).
     """
-    first = tf.cast(seed, tf.int64) * len(Purpose) + int(purpose)
+    first = tf.cast(seed, tf.int64) * _PURPOSES_AT_MOST + int(purpose)
     second = tf.cast(batch, tf.int64) * 2**_GROUPS_BITS + tf.cast(group, tf.int64)
     return tf.stack([first, second])
+
+
+def second_key(key: tf.Tensor) -> tf.Tensor:
+    """A key for the second use of the same purpose, batch and group."""
+    return key + tf.constant([_PURPOSES_AT_MOST // 2, 0], tf.int64)
 
 
 def uniform(key: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
@@ -57,6 +70,17 @@ def uniform(key: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
     return (tf.cast(integers, tf.float32) + 0.5) * 2.0**-_MANTISSA_BITS
 
 
-def normal(key: tf.Tensor, shape: tuple[int, ...]) -> tf.Tensor:
-    """Standard normal numbers by the inverse distribution function, of magnitude up to 5.3."""
-    return math.sqrt(2.0) * tf.math.erfinv(2.0 * uniform(key, shape) - 1.0)
+def normal(
+    key: tf.Tensor, shape: tuple[int, ...], truncation: float | tf.Tensor = math.inf
+) -> tf.Tensor:
+    """Normal numbers by the inverse distribution function, of magnitude up to 5.3.
+
+    Args:
+        key: a `group_key`.
+        shape: of the result.
+        truncation: above 0; the numbers follow the part of the standard normal distribution
+            that lies within +-truncation.
+    """
+    # erf(truncation / sqrt 2) is the share of the distribution that is kept; 1 for infinity.
+    share = tf.math.erf(tf.cast(truncation, tf.float32) / math.sqrt(2.0))
+    return math.sqrt(2.0) * tf.math.erfinv(share * (2.0 * uniform(key, shape) - 1.0))

@@ -1,26 +1,23 @@
-"""The adversarial step: two compiled gradient programs, a mean over all groups, two updates.
+"""The adversarial step: D's updates, then G's, by compiled programs and sums over all groups.
 
-A step updates D on a batch of real images and as many generated ones, then G
-through the updated D with fresh noise (Goodfellow et al. 2014, algorithm 1, k = 1).
+A step updates D `train.discriminator_steps` times, each time on fresh real and generated
+images, then G through the updated D (Goodfellow et al. 2014, algorithm 1).
 
-The gradient programs are pure: weights, images, batch number and group in; gradients,
-new BatchNorm statistics and metrics out. Every write to a variable stays outside
-them, because XLA cannot compile writes to variables that several replicas share.
+The gradient programs are pure and compiled; every write to a variable stays outside them.
 
 The same numbers on any number of replicas: a program always computes one group, so a
 group's gradients have the same bits wherever it is computed; and the groups are added
 up in float64, in which sums of float32 do not depend on the order.
 """
 
-from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from trainer.config import Config
-from trainer.gan import losses
-from trainer.gan.keyed_random import Purpose, group_key, normal
+from trainer.gan.programs import GradientPrograms, Metrics, Result, Weights
 from trainer.gan.state import Gan
 
 METRICS = (
@@ -31,27 +28,12 @@ METRICS = (
     "discriminator/real_probability",
     "discriminator/fake_probability",
 )
-Metrics = dict[str, tf.Tensor]
-"""Scalars float32 under their TensorBoard names: means over the batch."""
-
-
-class Weights(NamedTuple):
-    """One network's weights as plain tensors, what a pure program takes."""
-
-    trainable: list[tf.Tensor]
-    non_trainable: list[tf.Tensor]
-
-    @classmethod
-    def of(cls, model: keras.Model) -> "Weights":
-        """Reads the weights, in a replica that replica's own copy."""
-        return cls(
-            [tf.convert_to_tensor(variable.value) for variable in model.trainable_variables],
-            [tf.convert_to_tensor(variable.value) for variable in model.non_trainable_variables],
-        )
+Batch = tuple[Any, Any]
+"""Real images, [B / replicas, H, W, C] uint8 on each replica, and labels, [B / replicas] int32."""
 
 
 class AdversarialStep:
-    """One step on every replica of a strategy; call it with the real images."""
+    """One step on every replica of a strategy; call it with D's batches."""
 
     def __init__(
         self,
@@ -71,97 +53,131 @@ class AdversarialStep:
             sum_dtype: in which groups are added up; float32 gives up the last bits.
         """
         self.gan = gan
+        self.config = config
         self.strategy = strategy
-        self.seed = config.seed
-        self.real_label = config.loss.real_label
-        self.latents_shape = (config.group_size, config.model.latent_dim)
         self.num_groups = config.train.global_batch_size // config.group_size
         self.groups_per_replica = self.num_groups // strategy.num_replicas_in_sync
         self.sum_dtype = sum_dtype
-        self.discriminator_program = tf.function(
-            self._discriminator_program, jit_compile=jit_compile
-        )
-        self.generator_program = tf.function(self._generator_program, jit_compile=jit_compile)
+        programs = GradientPrograms(gan, config)
+        self.discriminator_program = tf.function(programs.of_discriminator, jit_compile=jit_compile)
+        self.generator_program = tf.function(programs.of_generator, jit_compile=jit_compile)
 
     @tf.function
-    def __call__(self, images: Any, stop: tf.Tensor) -> tuple[Metrics, tf.Tensor]:
-        """Updates D, then G, then the step counter.
+    def __call__(self, batches: Sequence[Batch], stop: tf.Tensor) -> tuple[Metrics, tf.Tensor]:
+        """Updates D once for each batch, then G, then the step counter.
 
         Args:
-            images: real images, [B / replicas, H, W, C] uint8 on each replica.
+            batches: `train.discriminator_steps` batches.
             stop: scalar float32, 1 where this worker was told to stop and 0 elsewhere.
 
         Returns:
             The metrics, means over the global batch, and the mean of all workers' `stop`,
             which lets all of them stop after the same step.
         """
-        return self._step(images, stop)
+        return self._step(batches, stop)
 
     @tf.function
     def run_many(
-        self, batches: Iterator[Any], steps: tf.Tensor, stop: tf.Tensor
+        self, batches: Iterator[Batch], steps: tf.Tensor, stop: tf.Tensor
     ) -> tuple[Metrics, tf.Tensor]:
         """Several steps without a return to Python, as a TPU's host wants it.
 
         Args:
-            batches: a distributed iterator over what `__call__` takes.
+            batches: a distributed iterator.
             steps: scalar int32, at least 1.
             stop: as `__call__` takes it.
 
         Returns:
             The metrics of each step, [steps] float32, and the mean of all `stop`.
         """
-        series = {name: tf.TensorArray(tf.float32, steps) for name in METRICS}
+        names = self._metric_names()
+        series = {name: tf.TensorArray(tf.float32, steps) for name in names}
         anyone_stops = tf.zeros([])
         for index in tf.range(steps):
-            metrics, anyone_stops = self._step(next(batches), stop)
-            series = {name: series[name].write(index, metrics[name]) for name in METRICS}
+            taken = [next(batches) for _ in range(self.config.train.discriminator_steps)]
+            metrics, anyone_stops = self._step(taken, stop)
+            series = {name: series[name].write(index, metrics[name]) for name in names}
         return {name: values.stack() for name, values in series.items()}, anyone_stops
 
-    def _step(self, images: Any, stop: tf.Tensor) -> tuple[Metrics, tf.Tensor]:
+    def _step(self, batches: Sequence[Batch], stop: tf.Tensor) -> tuple[Metrics, tf.Tensor]:
         # The batch, not the step, is what decides data, noise and dropout: a rollback that
         # skips batches must not meet the same noise again.
         batch = self.gan.step + self.gan.batches_skipped
-        metrics, stops = self.strategy.run(self._replica_step, args=(images, batch, stop))
+        average_keeps = self._average_keeps()
+        metrics, stops = self.strategy.run(
+            self._replica_step, args=(batches, batch, average_keeps, stop)
+        )
         self.gan.step.assign_add(1)
         first = self.strategy.experimental_local_results
         return {name: first(value)[0] for name, value in metrics.items()}, first(stops)[0]
 
     def _replica_step(
-        self, images: tf.Tensor, batch: tf.Tensor, stop: tf.Tensor
+        self,
+        batches: Sequence[tuple[tf.Tensor, tf.Tensor]],
+        batch: tf.Tensor,
+        average_keeps: tf.Tensor,
+        stop: tf.Tensor,
     ) -> tuple[Metrics, tf.Tensor]:
-        gan = self.gan
-        context = tf.distribute.get_replica_context()
-        first_group = tf.cast(context.replica_id_in_sync_group, tf.int64) * self.groups_per_replica
-        groups = [first_group + place for place in range(self.groups_per_replica)]
+        gan, optimizers = self.gan, self.config.optimizer
+        of_updates = []
+        for number, (images, labels) in enumerate(batches):
+            generator, discriminator = Weights.of(gan.generator), Weights.of(gan.discriminator)
+            result = self._sum_over_groups(
+                self._discriminator_result(generator, discriminator, *group)
+                for group in self._groups(images, labels, batch * len(batches) + number)
+            )
+            clip_norm = optimizers.discriminator.clip_norm
+            self._update(gan.discriminator, gan.discriminator_optimizer, result, clip_norm)
+            of_updates.append(result.metrics)
 
-        weights = Weights.of(gan.generator), Weights.of(gan.discriminator)
-        gradients, discriminator_metrics = self._sum_over_groups(
-            self.discriminator_program(*weights, group_images, batch, group)
-            for group_images, group in zip(tf.split(images, len(groups)), groups, strict=True)
+        if self.config.train.update_order == "alternating":
+            discriminator = Weights.of(gan.discriminator)
+        result = self._sum_over_groups(
+            self.generator_program(generator, discriminator, *group)
+            for group in self._groups(images, labels, batch)
         )
-        # Keras adds up the gradients of the replicas, then takes them back to float32.
-        gan.discriminator_optimizer.apply(gradients, gan.discriminator.trainable_variables)
+        clip_norm = optimizers.generator.clip_norm
+        self._update(gan.generator, gan.generator_optimizer, result, clip_norm)
+        if gan.average is not None:
+            _move_average(gan.average, gan.generator, average_keeps)
 
-        weights = Weights.of(gan.generator), Weights.of(gan.discriminator)
-        gradients, statistics, generator_metrics = self._sum_over_groups(
-            self.generator_program(*weights, batch, group) for group in groups
-        )
-        gan.generator_optimizer.apply(gradients, gan.generator.trainable_variables)
-
-        metrics = discriminator_metrics | generator_metrics
+        metrics = tf.nest.map_structure(lambda *of: tf.add_n(of) / len(of), *of_updates)
         own_stop = tf.cast(stop, self.sum_dtype) / self.strategy.num_replicas_in_sync
-        sums = context.all_reduce(
-            tf.distribute.ReduceOp.SUM,
-            [own_stop, *(metrics[name] for name in METRICS), *statistics],
-        )
-        anyone_stops, *means = [tf.cast(value, tf.float32) for value in sums]
-        statistics = means[len(METRICS) :]
-        for variable, value in zip(gan.generator.non_trainable_variables, statistics, strict=True):
-            variable.assign(value)
-        return dict(zip(METRICS, means, strict=False)), anyone_stops
+        sums = _sum_over_replicas([metrics | result.metrics, own_stop])
+        means, anyone_stops = tf.nest.map_structure(lambda s: tf.cast(s, tf.float32), sums)
+        return means, anyone_stops
 
-    def _sum_over_groups(self, of_groups: Iterable[Any]) -> Any:
+    def _groups(
+        self, images: tf.Tensor, labels: tf.Tensor, batch: tf.Tensor
+    ) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]]:
+        """This replica's groups: images, labels, number of the batch, place in the batch."""
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        first = tf.cast(replica, tf.int64) * self.groups_per_replica
+        shares = (tf.split(part, self.groups_per_replica) for part in (images, labels))
+        for place, (group_images, group_labels) in enumerate(zip(*shares, strict=True)):
+            yield group_images, group_labels, batch, first + place
+
+    def _discriminator_result(
+        self,
+        generator: Weights,
+        discriminator: Weights,
+        images: tf.Tensor,
+        labels: tf.Tensor,
+        batch: tf.Tensor,
+        group: tf.Tensor,
+    ) -> Result:
+        """D's program, with the penalty where it is due."""
+        arguments = (generator, discriminator, images, labels, batch, group)
+        penalized, every = self.config.loss.penalty != "none", self.config.loss.penalty_every_steps
+        if not penalized or every == 1:
+            return self.discriminator_program(*arguments, with_penalty=penalized)
+        return tf.cond(
+            batch % every == 0,
+            lambda: self.discriminator_program(*arguments, with_penalty=True),
+            lambda: self.discriminator_program(*arguments, with_penalty=False),
+        )
+
+    def _sum_over_groups(self, of_groups: Iterable[Result]) -> Result:
         """This replica's part of the mean over all groups of the batch."""
         return tf.nest.map_structure(
             lambda *values: (
@@ -170,51 +186,60 @@ class AdversarialStep:
             *of_groups,
         )
 
-    def _discriminator_program(
+    def _update(
         self,
-        generator: Weights,
-        discriminator: Weights,
-        images: tf.Tensor,
-        batch: tf.Tensor,
-        group: tf.Tensor,
-    ) -> tuple[list[tf.Tensor], Metrics]:
-        """D's gradients on one group of real images and one of generated ones."""
-        real = tf.cast(images, tf.float32) / 127.5 - 1.0
-        latents = normal(
-            group_key(self.seed, Purpose.DISCRIMINATOR_LATENTS, batch, group), self.latents_shape
-        )
-        fake, _ = self.gan.generator.stateless_call(*generator, latents, training=True)
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(discriminator.trainable)
-            logits, _ = self.gan.discriminator.stateless_call(
-                *discriminator,
-                tf.concat([real, fake], axis=0),
-                group_key(self.seed, Purpose.DISCRIMINATOR_DROPOUT, batch, group),
-            )
-            real_logits, fake_logits = tf.split(logits, 2)
-            real_loss = tf.reduce_mean(losses.discriminator_real_loss(real_logits, self.real_label))
-            fake_loss = tf.reduce_mean(losses.discriminator_fake_loss(fake_logits))
-            loss = (real_loss + fake_loss) / 2.0
-        metrics = {
-            "loss/discriminator": loss,
-            "loss/discriminator_real": real_loss,
-            "loss/discriminator_fake": fake_loss,
-            "discriminator/real_probability": tf.reduce_mean(tf.sigmoid(real_logits)),
-            "discriminator/fake_probability": tf.reduce_mean(tf.sigmoid(fake_logits)),
-        }
-        return tape.gradient(loss, discriminator.trainable), metrics
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        result: Result,
+        clip_norm: float,
+    ) -> None:
+        """Applies one replica's part of a network's gradients and statistics."""
+        gradients = _clipped(result.gradients, clip_norm) if clip_norm else result.gradients
+        # Keras adds up the gradients of the replicas, then takes them back to float32.
+        optimizer.apply(gradients, model.trainable_variables)
+        if not result.non_trainable:
+            return
+        whole = _sum_over_replicas(result.non_trainable)
+        for variable, value in zip(model.non_trainable_variables, whole, strict=True):
+            variable.assign(tf.cast(value, tf.float32))
 
-    def _generator_program(
-        self, generator: Weights, discriminator: Weights, batch: tf.Tensor, group: tf.Tensor
-    ) -> tuple[list[tf.Tensor], list[tf.Tensor], Metrics]:
-        """G's gradients on one group, and its new BatchNorm statistics."""
-        latents = normal(
-            group_key(self.seed, Purpose.GENERATOR_LATENTS, batch, group), self.latents_shape
-        )
-        dropout_key = group_key(self.seed, Purpose.GENERATOR_DROPOUT, batch, group)
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(generator.trainable)
-            fake, statistics = self.gan.generator.stateless_call(*generator, latents, training=True)
-            logits, _ = self.gan.discriminator.stateless_call(*discriminator, fake, dropout_key)
-            loss = tf.reduce_mean(losses.generator_loss(logits))
-        return tape.gradient(loss, generator.trainable), statistics, {"loss/generator": loss}
+    def _average_keeps(self) -> tf.Tensor:
+        """Share of itself that G's average keeps, scalar float32.
+
+        Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", with
+        the ramp-up of the authors' code: early on the half-life grows with the images so far.
+        """
+        train = self.config.train
+        images = tf.cast(self.gan.step * train.global_batch_size, tf.float64)
+        half_life = tf.constant(train.ema_half_life_images, tf.float64)
+        if train.ema_ramp_up_share:
+            half_life = tf.minimum(half_life, images * train.ema_ramp_up_share)
+        # A half-life of 0 keeps nothing.
+        return tf.cast(0.5 ** (train.global_batch_size / half_life), tf.float32)
+
+    def _metric_names(self) -> list[str]:
+        penalty = [] if self.config.loss.penalty == "none" else ["loss/penalty"]
+        return [*METRICS, *penalty]
+
+
+def _sum_over_replicas(values: Any) -> Any:
+    context = tf.distribute.get_replica_context()
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
+
+
+def _clipped(gradients: list[tf.Tensor], clip_norm: float) -> list[tf.Tensor]:
+    """Parts of the replicas that add up to the whole gradient, scaled to `clip_norm` at most.
+
+    The norm is that of the whole gradient, so the first replica brings all of it and the
+    others zeros: then the sum has the same bits for any number of replicas.
+    """
+    whole, _ = tf.clip_by_global_norm(_sum_over_replicas(gradients), clip_norm)
+    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+    return [tf.where(tf.equal(replica, 0), gradient, 0.0) for gradient in whole]
+
+
+def _move_average(average: keras.Model, current: keras.Model, keeps: tf.Tensor) -> None:
+    """Weights and statistics of `average` to keeps * average + (1 - keeps) * current."""
+    for old, new in zip(average.variables, current.variables, strict=True):
+        new_value = tf.convert_to_tensor(new.value)
+        old.assign(new_value + keeps * (tf.convert_to_tensor(old.value) - new_value))

@@ -1,0 +1,59 @@
+"""Every cell of the README's table: each objective with each option, compiled by XLA."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.conftest import build_gan_on, make_strategy_of, run_steps
+from tests.tiny import tiny_config
+from tests.variants import LIPSCHITZ, changed
+from trainer.config import Config
+from trainer.config_sections import OBJECTIVES
+from trainer.gan.state import Gan
+
+OPTIONS = {
+    "discriminator_steps": {"train.discriminator_steps": 2},
+    "penalty": {"loss.penalty": "wgan_gp"},
+    "average": {"train.ema_half_life_images": 100},
+    "conditional": {"model.num_classes": 3},
+    "bfloat16": {"model.precision": "bfloat16"},
+}
+
+
+def trained(objective: str, option: str) -> tuple[Gan, Config, list[dict[str, float]]]:
+    changes = {"loss.objective": objective, "train.group_size": 8}
+    config = changed(tiny_config(), changes | LIPSCHITZ.get(objective, {}) | OPTIONS[option])
+    gan = build_gan_on(config, make_strategy_of(1))
+    return gan, config, run_steps(gan, config, 2)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_cell(objective: str, option: str) -> None:
+    gan, config, metrics = trained(objective, option)
+    assert np.isfinite([list(values.values()) for values in metrics]).all()
+    fresh = build_gan_on(config, make_strategy_of(1))
+    for model, before in (
+        (gan.generator, fresh.generator),
+        (gan.discriminator, fresh.discriminator),
+    ):
+        for now, then in zip(model.trainable_variables, before.trainable_variables, strict=True):
+            assert len(now.shape) == 1 or (now.numpy() != then.numpy()).any(), now.path
+            assert now.dtype == "float32"
+
+    if option == "discriminator_steps":
+        assert int(gan.discriminator_optimizer.iterations.numpy()) == 4
+        assert int(gan.generator_optimizer.iterations.numpy()) == 2
+    elif option == "penalty":
+        assert metrics[0]["loss/penalty"] > 0
+    elif option == "average":
+        assert gan.average is not None
+        for average, now in zip(gan.average.variables, gan.generator.variables, strict=True):
+            assert len(now.shape) == 1 or (average.numpy() != now.numpy()).any(), now.path
+    elif option == "conditional":
+        latents = tf.ones((1, config.model.latent_dim))
+        zero, two = (gan.generator(latents, tf.constant([label])) for label in (0, 2))
+        assert np.abs(zero - two).max() > 1e-4
+    elif option == "bfloat16":
+        assert gan.generator.blocks[0].compute_dtype == "bfloat16"
+        assert gan.generator(tf.ones((1, config.model.latent_dim))).dtype == tf.float32

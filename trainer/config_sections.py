@@ -1,0 +1,231 @@
+"""The sections of the config: one dataclass for each part of a run, every field documented."""
+
+import dataclasses
+
+from trainer.settings import setting
+
+# Names that trainer/gan implements; stated here too, because --help must not wait for TensorFlow.
+NORMS = ("batch", "layer", "none")
+OBJECTIVES = (
+    "bce",
+    "non_saturating",
+    "minimax",
+    "least_squares",
+    "hinge",
+    "wasserstein",
+    "relativistic_average",
+    "relativistic_paired",
+)
+PENALTIES = ("wgan_gp", "r1", "r2", "r1_r2", "dragan")
+OPTIMIZERS = ("rmsprop", "adam", "adamw", "sgd")
+AUGMENTATIONS = ("color", "translation", "cutout")
+
+
+@dataclasses.dataclass
+class DataConfig:
+    """Where images come from and how they are read."""
+
+    source: str = setting(
+        "digits", "digits, idx:DIR, tfds:NAME, images:DIR or npz:FILE; read once, by prepare."
+    )
+    records_dir: str = setting(
+        "data/digits", "Folder of the prepared TFRecords; made if it is not there.", changeable=True
+    )
+    shards: int = setting(4, "TFRecord files that prepare writes.", at_least=1, at_most=100_000)
+    memory_budget_mib: int = setting(
+        2048, "A set that takes no more than this is kept in memory.", at_least=0
+    )
+    shuffle_buffer_images: int = setting(
+        20_000, "Images shuffled together when streaming from shards.", at_least=1
+    )
+
+
+@dataclasses.dataclass
+class ModelConfig:
+    """Generator and discriminator."""
+
+    architecture: str = setting(
+        "dcgan", "dcgan, or resnet: residual blocks.", choices=("dcgan", "resnet")
+    )
+    resolution: int = setting(28, "Height and width of the images, in pixels.", at_least=1)
+    channels: int = setting(1, "1 for grey, 3 for RGB.", at_least=1, at_most=4)
+    latent_dim: int = setting(256, "Length of the latent vector z.", at_least=1)
+    generator_filters: tuple[int, ...] = setting(
+        (128, 96, 64),
+        "Channels after the dense layer, then after each block; a block doubles the resolution.",
+        at_least=1,
+    )
+    discriminator_filters: tuple[int, ...] = setting(
+        (64, 128), "Channels after each block; a block halves the resolution.", at_least=1
+    )
+    generator_norm: str = setting("batch", "batch, layer or none.", choices=NORMS)
+    discriminator_norm: str = setting(
+        "none", "batch, layer or none; batch goes with no penalty.", choices=NORMS
+    )
+    spectral_norm: bool = setting(
+        False, "Divide every kernel of the discriminator by its largest singular value."
+    )
+    upsampling: str = setting(
+        "transposed",
+        "transposed: transposed convolutions; resize: nearest neighbour, then a convolution. "
+        "resnet always resizes.",
+        choices=("transposed", "resize"),
+    )
+    num_classes: int = setting(
+        0, "Above 0: a conditional model of so many classes of labels.", at_least=0
+    )
+    class_embedding_dim: int = setting(
+        32, "Numbers that a conditional generator appends to the latents; 0: none.", at_least=0
+    )
+    dropout_rate: float = setting(
+        0.3, "Share of the discriminator's features dropped.", at_least=0, below=1
+    )
+    leaky_relu_slope: float = setting(0.2, "Slope of LeakyReLU below zero.", at_least=0, below=1)
+    precision: str = setting(
+        "float32",
+        "float32, or bfloat16: layers compute in bfloat16 and keep float32 weights.",
+        choices=("float32", "bfloat16"),
+    )
+    batch_norm_momentum: float = setting(
+        0.99, "Decay of BatchNorm's moving statistics, per step.", at_least=0, below=1
+    )
+
+
+@dataclasses.dataclass
+class LossConfig:
+    """What the networks minimise; trainer/gan/losses.py and penalties.py have the formulas."""
+
+    objective: str = setting(
+        "bce",
+        "bce (binary cross-entropy), non_saturating, minimax, least_squares, hinge, wasserstein, "
+        "relativistic_average or relativistic_paired.",
+        choices=OBJECTIVES,
+    )
+    real_label: float = setting(
+        0.9, "bce: target of D for real images; below 1 smooths.", above=0, at_most=1
+    )
+    penalty: str = setting(
+        "none",
+        "Gradient penalty of D: none, wgan_gp, r1, r2, r1_r2 or dragan.",
+        choices=("none", *PENALTIES),
+    )
+    penalty_weight: float = setting(10.0, "Factor of the penalty.", above=0)
+    penalty_every_steps: int = setting(
+        1,
+        "Discriminator steps from one penalty to the next, which then weighs as many times more.",
+        at_least=1,
+    )
+
+
+@dataclasses.dataclass
+class OptimizerConfig:
+    """The optimizer of one network; a step here is an update of that network."""
+
+    name: str = setting(
+        "rmsprop",
+        "rmsprop, adam, adamw or sgd.",
+        choices=OPTIMIZERS,
+    )
+    learning_rate: float = setting(5e-4, "Step size, at its largest.", above=0, changeable=True)
+    warmup_steps: int = setting(0, "Steps in which it grows from zero.", at_least=0)
+    schedule: str = setting(
+        "constant",
+        "constant, linear or cosine: how it falls after the warm-up.",
+        choices=("constant", "linear", "cosine"),
+    )
+    decay_steps: int = setting(0, "linear, cosine: steps of the fall.", at_least=0)
+    final_share: float = setting(
+        0.0, "linear, cosine: share of the learning rate that stays.", at_least=0, at_most=1
+    )
+    beta_1: float = setting(0.5, "adam, adamw: decay of the mean.", at_least=0, below=1)
+    beta_2: float = setting(0.999, "adam, adamw: decay of the square.", at_least=0, below=1)
+    rho: float = setting(0.9, "rmsprop: decay of the square.", at_least=0, below=1)
+    momentum: float = setting(0.0, "rmsprop, sgd: momentum.", at_least=0, below=1)
+    weight_decay: float = setting(
+        0.004, "adamw: share of a weight taken off, per step and learning rate.", at_least=0
+    )
+    clip_norm: float = setting(
+        0.0, "Largest norm of a network's whole gradient; 0: any.", at_least=0
+    )
+
+
+@dataclasses.dataclass
+class OptimizersConfig:
+    """One optimizer for each network."""
+
+    generator: OptimizerConfig = dataclasses.field(
+        default_factory=lambda: OptimizerConfig(learning_rate=5e-4)
+    )
+    discriminator: OptimizerConfig = dataclasses.field(
+        default_factory=lambda: OptimizerConfig(learning_rate=5e-5)
+    )
+
+
+@dataclasses.dataclass
+class TrainConfig:
+    """The loop."""
+
+    global_batch_size: int = setting(64, "Images an update, over all replicas.", at_least=1)
+    group_size: int = setting(
+        0,
+        "Images that a program computes at once and that share BatchNorm statistics; "
+        "0: the whole batch is one group.",
+        at_least=0,
+    )
+    discriminator_steps: int = setting(
+        1, "Updates of D before each of G, each with fresh images and noise.", at_least=1
+    )
+    update_order: str = setting(
+        "alternating",
+        "alternating: G learns from the updated D; simultaneous: from the D before its last "
+        "update.",
+        choices=("alternating", "simultaneous"),
+    )
+    inference_mode_fakes: bool = setting(
+        False,
+        "Train D on images drawn with BatchNorm's moving statistics, as a loop around Keras's "
+        "predict() does; for comparison only, it tends to collapse.",
+    )
+    diff_augment: str = setting(
+        "", "For small sets: some of color,translation,cutout on all that D sees."
+    )
+    ema_half_life_images: int = setting(
+        0,
+        "Images in which the share of old weights in the generator's average halves; 0: no "
+        "average. Samples, grids and exports use the average.",
+        at_least=0,
+    )
+    ema_ramp_up_share: float = setting(
+        0.05, "Early on, the half-life is this share of the images so far; 0: no ramp.", at_least=0
+    )
+    epochs: int = setting(20, "Passes over the images.", at_least=1, changeable=True)
+    steps: int = setting(
+        0, "Generator updates; 0: as many as `epochs` gives.", at_least=0, changeable=True
+    )
+    steps_per_call: int = setting(
+        1,
+        "Steps that the host runs without returning to Python; 50 or more on a TPU.",
+        at_least=1,
+        changeable=True,
+    )
+    on_divergence: str = setting(
+        "stop",
+        "At NaN or infinity: stop, or rollback to the last checkpoint and take other batches.",
+        choices=("stop", "rollback"),
+        changeable=True,
+    )
+    rollbacks_at_most: int = setting(
+        3, "Rollbacks of one run; the next divergence stops it.", at_least=1, changeable=True
+    )
+    jit_compile: bool = setting(True, "Compile the step with XLA.", changeable=True)
+    checkpoint_every_steps: int = setting(
+        500, "Steps between checkpoints.", at_least=1, changeable=True
+    )
+    checkpoints_to_keep: int = setting(3, "Newest checkpoints kept.", at_least=1, changeable=True)
+    log_every_steps: int = setting(
+        50, "Steps that one line of metrics averages over.", at_least=1, changeable=True
+    )
+    grid_every_epochs: int = setting(
+        1, "Epochs between grids of the fixed latents.", at_least=1, changeable=True
+    )
+    grid_images: int = setting(64, "Images in a grid.", at_least=1, at_most=4096)
