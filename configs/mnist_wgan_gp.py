@@ -4,7 +4,8 @@ Paper:    Gulrajani et al. 2017, https://arxiv.org/abs/1704.00028
 Prepare:  as mnist.py
 Command:  python -m trainer.main --config=configs/mnist_wgan_gp.py --run_dir=runs/mnist_wgan_gp
 Time:     2.1 minutes an epoch on 2 cores of an AMD EPYC (2026-11-22)
-Result:   after 3 epochs, see docs/LOG.md (2026-11-22); not run to the end here
+Result:   after 3 epochs a quarter of the samples legible, worse than mnist.py, docs/LOG.md
+          (2026-11-22); not run to the end here
 
 The critic sees each image once an epoch, so the generator makes a fifth of the updates that
 it makes in mnist.py. Adam with the settings of the authors' MNIST script; no dropout.
