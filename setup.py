@@ -13,6 +13,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     packages=find_packages(include=["trainer", "trainer.*"]),
+    package_data={"trainer.evaluation": ["weights/*.npz"], "trainer.report": ["page.html"]},
     install_requires=[
         "absl-py>=2.1",
         "importlib_resources>=6.0",

@@ -17,4 +17,5 @@ def get_config() -> Config:
     config = mnist.get_config()
     config.data.source = "tfds:fashion_mnist"
     config.data.records_dir = "data/fashion_mnist"
+    config.evaluation.extractor = "auto"
     return config

@@ -16,6 +16,7 @@ tanh; 1.9 million weights. D: two blocks of convolution 4x4 stride 2 and LeakyRe
 from trainer.config import (
     Config,
     DataConfig,
+    EvaluationConfig,
     LossConfig,
     ModelConfig,
     OptimizerConfig,
@@ -41,4 +42,5 @@ def get_config() -> Config:
             discriminator=OptimizerConfig(learning_rate=5e-5),
         ),
         train=TrainConfig(global_batch_size=64, epochs=20),
+        evaluation=EvaluationConfig(every_epochs=1, extractor="mnist"),
     )

@@ -91,3 +91,13 @@ def tiny_records(tmp_path_factory: pytest.TempPathFactory) -> str:
     np.savez(folder / "images.npz", images=np.concatenate([real_batch(s, 10) for s in (0, 1)]))
     prepare(f"npz:{folder / 'images.npz'}", str(folder / "records"), shards=2)
     return str(folder / "records")
+
+
+@pytest.fixture(scope="session")
+def noisy_records(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """400 prepared images of 8x8x1, enough to evaluate with: noise whose brightness differs."""
+    folder = tmp_path_factory.mktemp("noisy")
+    images = real_batch(0, 400) // np.random.default_rng(1).integers(1, 9, (400, 1, 1, 1))
+    np.savez(folder / "images.npz", images=images.astype(np.uint8))
+    prepare(f"npz:{folder / 'images.npz'}", str(folder / "records"), shards=2)
+    return str(folder / "records")

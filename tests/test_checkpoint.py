@@ -39,7 +39,7 @@ def state(gan: Gan) -> list[np.ndarray]:
 
 
 def test_everything_comes_back_bit_for_bit(gan: Gan, tmp_path: Path) -> None:
-    claim_run_dir(str(tmp_path), tiny_config())
+    claim_run_dir(str(tmp_path), tiny_config(), {})
     Checkpoints(gan, str(tmp_path)).save(3)
     fresh = build_gan_on(tiny_config(), make_strategy_of(1))
     assert Checkpoints(fresh, str(tmp_path)).restore() == 3
@@ -74,12 +74,12 @@ def test_a_damaged_checkpoint_gives_way_to_the_one_before(gan: Gan, tmp_path: Pa
 
 
 def test_another_model_is_refused_with_every_difference(gan: Gan, tmp_path: Path) -> None:
-    claim_run_dir(str(tmp_path), tiny_config())
+    claim_run_dir(str(tmp_path), tiny_config(), {})
     Checkpoints(gan, str(tmp_path)).save(3)
     other = tiny_config()
     other.model.latent_dim, other.seed, other.train.epochs = 9, 4, 7
     with pytest.raises(UserError) as caught:
-        claim_run_dir(str(tmp_path), other)
+        claim_run_dir(str(tmp_path), other, {})
     assert "model.latent_dim: the run has 8, you ask for 9" in str(caught.value)
     assert "seed: the run has 0, you ask for 4" in str(caught.value)
     assert "epochs" not in str(caught.value)
@@ -91,9 +91,9 @@ def test_what_a_kill_left_behind_is_removed(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     (tmp_path / "samples/epoch_0001.png").touch()
-    claim_run_dir(str(tmp_path), tiny_config())
+    claim_run_dir(str(tmp_path), tiny_config(), {})
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    assert left == {"config.json", "samples/epoch_0001.png"}
+    assert left == {"config.json", "environment.json", "samples/epoch_0001.png"}
 
 
 def test_weights_that_are_not_finite_are_named(tmp_path: Path) -> None:
@@ -109,9 +109,9 @@ def test_weights_that_are_not_finite_are_named(tmp_path: Path) -> None:
 def test_run_directories_that_will_not_do(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot be written"):
-        claim_run_dir(str(tmp_path / "file" / "run"), tiny_config())
+        claim_run_dir(str(tmp_path / "file" / "run"), tiny_config(), {})
     with pytest.raises(UserError, match="holds no run"):
         load_generator(str(tmp_path / "nothing"))
-    claim_run_dir(str(tmp_path / "new"), tiny_config())
+    claim_run_dir(str(tmp_path / "new"), tiny_config(), {})
     with pytest.raises(UserError, match="has no checkpoint yet"):
         load_generator(str(tmp_path / "new"))

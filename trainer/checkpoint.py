@@ -1,7 +1,9 @@
 """Saving a run and finding it again."""
 
+import json
 import logging
 import os
+from collections.abc import Mapping
 
 import tensorflow as tf
 
@@ -15,6 +17,8 @@ from trainer.settings import resume_conflicts
 log = logging.getLogger(__name__)
 
 _CONFIG_FILE = "config.json"
+_ENVIRONMENT_FILE = "environment.json"
+_BEST = "best"
 
 
 def latest_checkpoint(run_dir: str) -> str | None:
@@ -35,24 +39,55 @@ def read_config(run_dir: str) -> Config:
         return Config.from_json(file.read())
 
 
-def load_generator(run_dir: str) -> Generator:
-    """The generator of a run's newest checkpoint: its average where the run keeps one.
+def find_checkpoint(run_dir: str, name: str = "") -> str:
+    """Path of a checkpoint of a run.
+
+    Args:
+        run_dir: the run directory.
+        name: `best`, `step-500`, or empty for the newest.
 
     Raises:
-        UserError: the directory holds no run, or a run without a checkpoint yet.
+        UserError: there is no such checkpoint; names those that there are.
+    """
+    if name == _BEST:
+        found = tf.train.latest_checkpoint(os.path.join(run_dir, _BEST))
+    elif name:
+        found = os.path.join(_directory(run_dir), name)
+        found = found if tf.io.gfile.exists(f"{found}.index") else None
+    else:
+        found = latest_checkpoint(run_dir)
+    if found is None and latest_checkpoint(run_dir) is None:
+        raise UserError(f"{run_dir} has no checkpoint yet; train it first, with --mode=train.")
+    if found is None:
+        paths = tf.io.gfile.glob(os.path.join(_directory(run_dir), "*.index"))
+        names = sorted(os.path.basename(path).removesuffix(".index") for path in paths)
+        raise UserError(
+            f"--checkpoint={name}: {run_dir} has no such checkpoint, but {', '.join(names)}; best "
+            "is there once --config.evaluation.every_epochs is set."
+        )
+    return found
+
+
+def load_generator(run_dir: str, name: str = "") -> Generator:
+    """The generator of a checkpoint: its average where the run keeps one.
+
+    Args:
+        run_dir: the run directory.
+        name: as for `find_checkpoint`.
+
+    Raises:
+        UserError: the directory holds no run, or not this checkpoint.
     """
     config = read_config(run_dir)
     generator = build_generator_of(config)
-    path = latest_checkpoint(run_dir)
-    if path is None:
-        raise UserError(f"{run_dir} has no checkpoint yet; train it first, with --mode=train.")
+    path = find_checkpoint(run_dir, name)
     restored = sampled_generator_checkpoint(config, generator).restore(path)
     restored.assert_existing_objects_matched().expect_partial()
     return generator
 
 
-def claim_run_dir(run_dir: str, config: Config) -> None:
-    """Makes or tidies the run directory and writes the config; call it on the chief.
+def claim_run_dir(run_dir: str, config: Config, environment: Mapping[str, str | int]) -> None:
+    """Makes or tidies the run directory and writes config and environment; for the chief.
 
     Raises:
         UserError: the directory cannot be written, or holds checkpoints of a run
@@ -63,6 +98,8 @@ def claim_run_dir(run_dir: str, config: Config) -> None:
         tf.io.gfile.makedirs(run_dir)
         _remove_leftovers(run_dir)
         write_text(os.path.join(run_dir, _CONFIG_FILE), config.to_json())
+        text = json.dumps(environment, indent=2) + "\n"
+        write_text(os.path.join(run_dir, _ENVIRONMENT_FILE), text)
     except (tf.errors.OpError, OSError) as error:
         raise UserError(
             f"--run_dir={run_dir} cannot be written ({str(error).splitlines()[0]}); choose another."
@@ -95,6 +132,9 @@ class Checkpoints:
         self.manager = tf.train.CheckpointManager(
             self.checkpoint, _directory(run_dir), max_to_keep=keep, checkpoint_name="step"
         )
+        self.best_manager = tf.train.CheckpointManager(
+            self.checkpoint, os.path.join(run_dir, _BEST), max_to_keep=1, checkpoint_name="step"
+        )
 
     def restore(self) -> int | None:
         """Restores the newest checkpoint that can be read.
@@ -121,6 +161,10 @@ class Checkpoints:
                 "delete the folder to start anew."
             )
         return None
+
+    def save_best(self, step: int) -> None:
+        """Saves the state apart from the last ones, in place of the best so far."""
+        self.best_manager.save(checkpoint_number=step)
 
     def check_finite(self, step: int) -> None:
         """Checks what is about to be saved.

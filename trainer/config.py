@@ -6,6 +6,7 @@ import json
 from trainer.config_sections import (
     AUGMENTATIONS,
     DataConfig,
+    EvaluationConfig,
     LossConfig,
     ModelConfig,
     OptimizerConfig,
@@ -18,6 +19,7 @@ from trainer.settings import check_fields, from_dict, setting
 __all__ = [
     "Config",
     "DataConfig",
+    "EvaluationConfig",
     "LossConfig",
     "ModelConfig",
     "OptimizerConfig",
@@ -38,6 +40,7 @@ class Config:
     loss: LossConfig = dataclasses.field(default_factory=LossConfig)
     optimizer: OptimizersConfig = dataclasses.field(default_factory=OptimizersConfig)
     train: TrainConfig = dataclasses.field(default_factory=TrainConfig)
+    evaluation: EvaluationConfig = dataclasses.field(default_factory=EvaluationConfig)
 
     @property
     def group_size(self) -> int:

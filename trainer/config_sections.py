@@ -19,6 +19,7 @@ OBJECTIVES = (
 PENALTIES = ("wgan_gp", "r1", "r2", "r1_r2", "dragan")
 OPTIMIZERS = ("rmsprop", "adam", "adamw", "sgd")
 AUGMENTATIONS = ("color", "translation", "cutout")
+MEASURES = ("fid", "kid", "precision", "recall", "density", "coverage", "class_kl")
 
 
 @dataclasses.dataclass
@@ -229,3 +230,31 @@ class TrainConfig:
         1, "Epochs between grids of the fixed latents.", at_least=1, changeable=True
     )
     grid_images: int = setting(64, "Images in a grid.", at_least=1, at_most=4096)
+
+
+@dataclasses.dataclass
+class EvaluationConfig:
+    """Quality of the generated images, during training and in --mode=evaluate."""
+
+    every_epochs: int = setting(
+        0, "Epochs between evaluations during training; 0: none.", at_least=0, changeable=True
+    )
+    images: int = setting(
+        5_000,
+        "Generated images, compared with as many real ones; the set must have twice as many.",
+        at_least=10,
+        changeable=True,
+    )
+    extractor: str = setting(
+        "auto",
+        "Features: mnist (28x28 grey), records (a classifier trained on the records by "
+        "trainer.evaluation.train_classifier), random (untrained), the path of a Keras file or "
+        "SavedModel, or auto: records where there is one, else random.",
+        changeable=True,
+    )
+    best_by: str = setting(
+        "fid", "Measure whose best checkpoint is kept in best/.", choices=MEASURES, changeable=True
+    )
+    patience_evaluations: int = setting(
+        0, "Evaluations without a better one that end the run; 0: any.", at_least=0, changeable=True
+    )

@@ -43,6 +43,13 @@ class Interval:
         self.waited_seconds += self.clock() - before
         self.waits += 1
 
+    @contextlib.contextmanager
+    def left_out(self) -> Iterator[None]:
+        """Leaves the time inside, which is no training, out of the speed."""
+        before = self.clock()
+        yield
+        self.started += self.clock() - before
+
     def add(self, steps: Sequence[int], metrics: dict[str, tf.Tensor]) -> None:
         """Takes the metrics of some steps, float32 [len(steps)], or scalars of one."""
         self.steps.extend(steps)

@@ -16,6 +16,14 @@
     python -m trainer.main --mode=sample --run_dir=runs/digits --count=8 \\
         --interpolation_steps=10 --output=walk.png
 
+  How good the images are (Frechet distance, coverage, ...), of one run or of several together:
+    python -m trainer.main --mode=evaluate --run_dir=runs/mnist
+    python -m trainer.main --mode=evaluate --run_dir=runs/a,runs/b --checkpoint=best --count=10000
+
+  The same config with several values of a field, two processes at a time:
+    python -m trainer.main --config=configs/digits.py --run_dir=runs/seeds --sweep=seed=1,2,3 \\
+        --sweep_processes=2
+
   A SavedModel that needs nothing of this project:
     python -m trainer.main --mode=export --run_dir=runs/digits
 
@@ -50,8 +58,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "train: a config file; --config.FIELD=VALUE sets one of its fields."
 )
-_MODE = flags.DEFINE_enum("mode", "train", ["train", "sample", "export"], "What to do.")
-_RUN_DIR = flags.DEFINE_string("run_dir", "runs/digits", "Run directory, local or gs://.")
+_MODE = flags.DEFINE_enum(
+    "mode", "train", ["train", "sample", "export", "evaluate", "report"], "What to do."
+)
+_RUN_DIR = flags.DEFINE_string(
+    "run_dir",
+    "runs/digits",
+    "Run directory, local or gs://. evaluate and report: one or more, separated by commas; "
+    "evaluate takes SavedModels too.",
+)
 _STRATEGY = flags.DEFINE_enum(
     "strategy",
     "auto",
@@ -64,15 +79,24 @@ _LOGICAL_DEVICES = flags.DEFINE_integer(
 _DETERMINISTIC = flags.DEFINE_bool(
     "deterministic", False, "train: use only operations whose results never vary; may be slower."
 )
-_COUNT = flags.DEFINE_integer("count", 64, "sample: images, or rows of a walk.", lower_bound=1)
+_CHECKPOINT = flags.DEFINE_string(
+    "checkpoint", "", "sample, export, evaluate: best, or step-N; default: the newest."
+)
+_COUNT = flags.DEFINE_integer(
+    "count",
+    None,
+    "sample: images, or rows of a walk, default 64. evaluate: samples, default "
+    "evaluation.images of the config.",
+    lower_bound=1,
+)
 _SAMPLE_SEED = flags.DEFINE_integer(
-    "sample_seed", 0, "sample: decides the latents.", lower_bound=0, upper_bound=2**31 - 1
+    "sample_seed", 0, "sample, evaluate: decides the latents.", lower_bound=0, upper_bound=2**31 - 1
 )
 _OUTPUT = flags.DEFINE_string(
     "output",
     None,
     "sample: FILE.png (a grid), FILE.npz or a folder; default RUN_DIR/samples/seed_S.png. "
-    "export: a folder; default RUN_DIR/export.",
+    "export: a folder; default RUN_DIR/export. evaluate: FILE.json. report: FILE.html.",
 )
 _LABEL = flags.DEFINE_integer(
     "label",
@@ -86,6 +110,15 @@ _TRUNCATION = flags.DEFINE_float(
     "sample: keep latents within so many standard deviations; 1 or less: fewer outliers, less "
     "variety.",
 )
+_SWEEP = flags.DEFINE_multi_string(
+    "sweep",
+    [],
+    "train: FIELD=VALUE,VALUE: a run for each value, in folders of RUN_DIR; several: all "
+    "combinations.",
+)
+_SWEEP_PROCESSES = flags.DEFINE_integer(
+    "sweep_processes", 1, "train: runs of a sweep at a time.", lower_bound=1
+)
 _INTERPOLATION_STEPS = flags.DEFINE_integer(
     "interpolation_steps", 0, "sample: above 0, images from one latent to another.", lower_bound=0
 )
@@ -95,7 +128,13 @@ def main(argv: Sequence[str]) -> None:
     """Runs the mode that the flags name, and turns its outcome into an exit code."""
     absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger("trainer").setLevel(logging.INFO)
-    modes = {"train": _train, "sample": _sample, "export": _export}
+    modes = {
+        "train": _sweep if _SWEEP.value else _train,
+        "sample": _sample,
+        "export": _export,
+        "evaluate": _evaluate,
+        "report": _report,
+    }
     try:
         if len(argv) > 1:
             raise UserError(f"unexpected argument {argv[1]!r}: flags start with --, see --help.")
@@ -139,8 +178,9 @@ def _sample() -> None:
 
     if not _TRUNCATION.value > 0:
         raise UserError(f"--truncation={_TRUNCATION.value}: give a number above 0.")
-    sampler = Sampler(load_generator(_RUN_DIR.value), _TRUNCATION.value)
-    seed, count = _SAMPLE_SEED.value, _COUNT.value
+    generator = load_generator(_RUN_DIR.value, _CHECKPOINT.value)
+    sampler = Sampler(generator, _TRUNCATION.value)
+    seed, count = _SAMPLE_SEED.value, _COUNT.value or 64
     label = IN_TURN if _LABEL.value is None else _LABEL.value
     output = _OUTPUT.value or os.path.join(_RUN_DIR.value, "samples", f"seed_{seed}.png")
     if _INTERPOLATION_STEPS.value:
@@ -155,8 +195,47 @@ def _export() -> None:
     from trainer.export import export_generator
 
     output = _OUTPUT.value or os.path.join(_RUN_DIR.value, "export")
-    export_generator(load_generator(_RUN_DIR.value), output)
+    export_generator(load_generator(_RUN_DIR.value, _CHECKPOINT.value), output)
     print(output)
+
+
+def _evaluate() -> None:
+    from trainer.evaluate_runs import evaluate_runs
+
+    if _CONFIG.value is not None:
+        _CONFIG.value.validate()
+    evaluate_runs(
+        _run_dirs(),
+        checkpoint=_CHECKPOINT.value,
+        count=_COUNT.value,
+        seed=_SAMPLE_SEED.value,
+        config=_CONFIG.value,
+        output=_OUTPUT.value,
+    )
+
+
+def _report() -> None:
+    from trainer.report.page import write_report
+
+    output = _OUTPUT.value or os.path.join(_run_dirs()[0], "report.html")
+    write_report(_run_dirs(), output)
+    print(output)
+
+
+def _sweep() -> None:
+    from trainer.sweep import flags_without, run_trials, table, trials
+
+    of_sweep = trials(_SWEEP.value, _RUN_DIR.value)
+    shared = flags_without(sys.argv[1:], ("sweep", "sweep_processes", "run_dir"))
+    failed = run_trials(of_sweep, shared, _SWEEP_PROCESSES.value)
+    print(table([trial for trial in of_sweep if trial not in failed]))
+    if failed:
+        folders = ", ".join(trial.run_dir for trial in failed)
+        _leave(1, f"error: {len(failed)} of {len(of_sweep)} runs failed; see {folders}/output.txt.")
+
+
+def _run_dirs() -> list[str]:
+    return [path for path in _RUN_DIR.value.split(",") if path]
 
 
 def _parse_flags(argv: list[str]) -> list[str]:

@@ -4,10 +4,13 @@ import contextlib
 import json
 import logging
 import os
+import platform
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import keras
+import numpy as np
 import tensorflow as tf
 
 from trainer.config import Config
@@ -75,14 +78,7 @@ def check_agreement(strategy: tf.distribute.Strategy, values: dict[str, int]) ->
     if not is_multiworker(strategy):
         return
 
-    @tf.function
-    def gather(own: tf.Tensor) -> tf.Tensor:
-        def on_replica() -> tf.Tensor:
-            return tf.distribute.get_replica_context().all_gather(own[None], axis=0)
-
-        return strategy.experimental_local_results(strategy.run(on_replica))[0]
-
-    everyone = gather(tf.constant(list(values.values()), tf.int64)).numpy()
+    everyone = _gather(strategy, list(values.values()))
     for column, name in enumerate(values):
         if len(set(everyone[:, column])) > 1:
             raise UserError(
@@ -94,6 +90,13 @@ def check_agreement(strategy: tf.distribute.Strategy, values: dict[str, int]) ->
 def wait_for_all_workers(strategy: tf.distribute.Strategy) -> None:
     """Returns when every worker has come here."""
     check_agreement(strategy, {"place": 0})
+
+
+def any_worker_says(strategy: tf.distribute.Strategy, own: bool) -> bool:
+    """Whether `own` is true on any worker; waits for all of them."""
+    if not is_multiworker(strategy):
+        return own
+    return bool(_gather(strategy, [int(own)]).any())
 
 
 @contextlib.contextmanager
@@ -114,6 +117,20 @@ def naming_lost_workers(strategy: tf.distribute.Strategy, run_dir: str) -> Itera
             "another worker has gone or no longer answers; see its log, then start the whole group "
             f"again with the same command: it goes on from the last checkpoint of {run_dir}."
         ) from error
+
+
+def environment(strategy: tf.distribute.Strategy) -> dict[str, str | int]:
+    """What a reader of results wants to know of the machine that made them."""
+    return {
+        "tensorflow": tf.__version__,
+        "keras": keras.__version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpus": os.cpu_count() or 0,
+        "accelerators": len(tf.config.list_physical_devices()) - len(_cpus()),
+        "strategy": type(strategy).__name__,
+        "replicas": strategy.num_replicas_in_sync,
+    }
 
 
 def make_deterministic() -> None:
@@ -165,6 +182,19 @@ def check_shares(config: Config, strategy: tf.distribute.Strategy) -> None:
         )
 
 
+def _gather(strategy: tf.distribute.Strategy, own: list[int]) -> np.ndarray:
+    """The numbers of all replicas, int64 [replicas, len(own)]."""
+
+    @tf.function
+    def gather(numbers: tf.Tensor) -> tf.Tensor:
+        def on_replica() -> tf.Tensor:
+            return tf.distribute.get_replica_context().all_gather(numbers[None], axis=0)
+
+        return strategy.experimental_local_results(strategy.run(on_replica))[0]
+
+    return gather(tf.constant(own, tf.int64)).numpy()
+
+
 def _best_available(logical_devices: int) -> str:
     if len(_workers_of_tf_config()) > 1:
         return "multiworker"
@@ -176,10 +206,14 @@ def _best_available(logical_devices: int) -> str:
 
 
 def _split_cpu(count: int) -> None:
-    cpu = tf.config.list_physical_devices("CPU")[0]
+    cpu = _cpus()[0]
     tf.config.set_logical_device_configuration(
         cpu, [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
     )
+
+
+def _cpus() -> list[tf.config.PhysicalDevice]:
+    return tf.config.list_physical_devices("CPU")
 
 
 def _cpu() -> tf.distribute.Strategy:

@@ -63,6 +63,13 @@ class SummaryWriter:
         with self.tensorboard.as_default(step=step):
             tf.summary.image("samples/fixed_noise", sheet[None])
 
+    def alarm(self, step: int, epoch: float, sentence: str) -> None:
+        """Keeps a sentence that the run's owner should read."""
+        with self.tensorboard.as_default(step=step):
+            tf.summary.text("alarm", sentence)
+        line = {"step": step, "epoch": round(epoch, 4), "alarm": sentence}
+        self.metrics_file.write(json.dumps(line) + "\n")
+
     def flush(self) -> None:
         """Makes all that was written visible to readers."""
         self.metrics_file.flush()
@@ -93,9 +100,11 @@ def write_final_pictures(run_dir: str) -> list[str]:
 
 
 def read_metrics(run_dir: str) -> list[dict[str, float]]:
-    """The lines of metrics.jsonl."""
+    """The whole lines of metrics.jsonl; none where a run has just begun."""
+    if not tf.io.gfile.exists(os.path.join(run_dir, _METRICS_FILE)):
+        return []
     with tf.io.gfile.GFile(os.path.join(run_dir, _METRICS_FILE)) as file:
-        return [json.loads(line) for line in file.read().splitlines()]
+        return [json.loads(line) for line in _whole_lines(file.read())]
 
 
 def loss_plot(metrics: list[dict[str, float]]) -> bytes:
@@ -121,11 +130,15 @@ def _drop_metrics_after(path: str, step: int) -> None:
     if not tf.io.gfile.exists(path):
         return
     with tf.io.gfile.GFile(path) as file:
-        lines = file.read().splitlines(keepends=True)
+        text = file.read()
+    kept = "".join(line for line in _whole_lines(text) if json.loads(line)["step"] <= step)
+    if kept != text:
+        write_text(path, kept)
+
+
+def _whole_lines(text: str) -> list[str]:
     # A kill can leave the last line cut short; only a whole line ends with a newline.
-    kept = [line for line in lines if line.endswith("\n") and json.loads(line)["step"] <= step]
-    if kept != lines:
-        write_text(path, "".join(kept))
+    return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
 def _drop_events_after(directory: str, step: int) -> None:

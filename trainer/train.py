@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-import math
+import os
 import signal
 import zlib
 from collections.abc import Iterator
@@ -17,22 +17,28 @@ from trainer.data.distributed import distributed_batches, naming_damaged_records
 from trainer.data.prepare import prepared_records
 from trainer.data.tfrecord import Manifest
 from trainer.errors import DivergedError, StoppedError
+from trainer.evaluation.alarms import discriminator_alarms
 from trainer.gan.state import build_gan
 from trainer.gan.step import AdversarialStep
 from trainer.interval import Interval
-from trainer.progress import Progress
+from trainer.monitor import Monitor
+from trainer.outputs import Outputs
+from trainer.report.page import write_report
 from trainer.sample import Sampler
 from trainer.signals import SignalWatch
 from trainer.strategy import (
+    any_worker_says,
     check_agreement,
     check_shares,
+    environment,
     is_chief,
     is_multiworker,
     may_jit,
     sum_dtype,
     wait_for_all_workers,
 )
-from trainer.summaries import SummaryWriter, write_final_pictures
+from trainer.summaries import write_final_pictures
+from trainer.timetable import Timetable
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +60,7 @@ def train(config: Config, strategy: tf.distribute.Strategy, run_dir: str) -> Non
     check_shares(config, strategy)
     chief = is_chief(strategy)
     if chief:
-        claim_run_dir(run_dir, config)
+        claim_run_dir(run_dir, config, environment(strategy))
 
     # ------------------------------------------------------------ Data
     manifest = prepared_records(
@@ -74,15 +80,15 @@ def train(config: Config, strategy: tf.distribute.Strategy, run_dir: str) -> Non
     check_agreement(
         strategy, {"config": zlib.crc32(config.to_json().encode()), "last checkpoint": start}
     )
-    if start >= run.total_steps and chief:
+    if start >= run.timetable.total_steps and chief:
         print(
-            f"{run_dir} is finished: step {start} of {run.total_steps}. To go on, raise "
+            f"{run_dir} is finished: step {start} of {run.timetable.total_steps}. To go on, raise "
             "--config.train.epochs or --config.train.steps; to start anew, choose another "
             "--run_dir."
         )
 
     # ------------------------------------------------------------ Loop
-    while start < run.total_steps:
+    while start < run.timetable.total_steps and not run.ended_early:
         try:
             start = run.loop(start)
         except DivergedError as error:
@@ -91,9 +97,14 @@ def train(config: Config, strategy: tf.distribute.Strategy, run_dir: str) -> Non
     # ------------------------------------------------------------ Results
     if chief:
         pictures = write_final_pictures(run_dir)
+        if run.monitor:
+            pictures.append(run.monitor.write_nearest())
+        report = os.path.join(run_dir, "report.html")
+        write_report([run_dir], report)
         print(f"Grids:       {run_dir}/samples/")
         for path in pictures:
             print(f"Picture:     {path}")
+        print(f"Report:      {report}")
         print(f"TensorBoard: tensorboard --logdir {run_dir}")
         print(f"Samples:     python -m trainer.main --mode=sample --run_dir={run_dir}")
 
@@ -117,13 +128,9 @@ class Run:
         self.gan = build_gan(config)
         self.checkpoints = Checkpoints(self.gan, run_dir, config.train.checkpoints_to_keep)
         self.sampler = Sampler(self.gan.sampled)
-        self.total_steps = config.train.steps or math.ceil(
-            config.train.epochs * manifest.num_images / config.images_per_step
-        )
-
-    def epoch_at(self, step: int) -> float:
-        """Passes over the images that the first `step` steps make."""
-        return step * self.config.images_per_step / self.manifest.num_images
+        self.timetable = Timetable(config, manifest.num_images)
+        self.monitor: Monitor | None = None
+        self.ended_early = False
 
     def loop(self, start: int) -> int:
         """Runs steps `start` + 1 to the last, and returns the last."""
@@ -134,45 +141,44 @@ class Run:
             may_jit(self.strategy, self.config.train.jit_compile),
             sum_dtype(self.strategy),
         )
+        every, due = self.config.train, self.timetable
         first_batch = start + int(self.gan.batches_skipped.numpy())
         batches = distributed_batches(
-            self.config,
-            self.strategy,
-            self.manifest,
-            first_batch * self.config.train.discriminator_steps,
+            self.config, self.strategy, self.manifest, first_batch * every.discriminator_steps
         )
-        writer = SummaryWriter(self.run_dir, start) if self.chief else None
-        progress = Progress(self.total_steps, start, visible=self.chief)
-        progress.message(self._opening_line(start))
-        if writer:
-            writer.config(start, self.config.to_json())
+        out = Outputs(self.config, self.run_dir, self.chief, start, due.total_steps, due.epoch_at)
+        if self.chief and self.config.evaluation.every_epochs:
+            self.monitor = Monitor(self.config, self.manifest, self.sampler, self.run_dir)
+        self.ended_early = self._is_out_of_patience()
+        out.message(self._opening_line(start))
         interval, step = Interval(), start
-        closing_writer = contextlib.closing(writer) if writer else contextlib.nullcontext()
-        with SignalWatch() as signals, contextlib.closing(progress), closing_writer:
-            while step < self.total_steps:
-                steps = range(step + 1, self._end_of_call(step) + 1)
+        with SignalWatch() as signals, contextlib.closing(out):
+            while step < due.total_steps and not self.ended_early:
+                steps = range(step + 1, due.end_of_call(step) + 1)
                 stopping = self._call(train_step, batches, steps, interval, signals)
                 step = steps[-1]
-                progress.steps_done(step)
+                out.steps_done(step)
                 if steps[0] == start + 1:
-                    values = {"speed/first_step_seconds": interval.restart_clock()}
-                    self._log(step, values, progress, writer)
+                    out.scalars(step, {"speed/first_step_seconds": interval.restart_clock()})
 
-                saves = stopping or self._is_due(step, self.config.train.checkpoint_every_steps)
-                if saves or self._is_due(step, self.config.train.log_every_steps):
-                    self._log(step, self._close(interval), progress, writer)
-                epoch = self._epoch_to_draw(step)
-                if writer and epoch:
-                    writer.fixed_noise_grid(step, epoch, *self._fixed_noise_images())
-                if saves:
-                    self._save(step, writer)
-                if stopping or step == self.total_steps:
+                saves = stopping or due.is_due(step, every.checkpoint_every_steps)
+                if saves or due.is_due(step, every.log_every_steps):
+                    self._close(interval, step, out)
+                epoch = due.epoch_due(step, every.grid_every_epochs)
+                if self.chief and epoch:
+                    out.grid(step, epoch, *self._fixed_noise_images())
+                if due.epoch_due(step, self.config.evaluation.every_epochs):
+                    with interval.left_out():
+                        self._evaluate(step, out)
+                if saves or self.ended_early:
+                    self._save(step, out)
+                if stopping or step == due.total_steps or self.ended_early:
                     # A worker that leaves while the chief still writes would take it along.
                     wait_for_all_workers(self.strategy)
                 if stopping:
                     raise StoppedError(
                         signals.received or signal.SIGTERM,
-                        f"stopped at step {step} of {self.total_steps}; all is saved: give the "
+                        f"stopped at step {step} of {due.total_steps}; all is saved: give the "
                         "same command again to go on.",
                     )
         return step
@@ -224,43 +230,45 @@ class Run:
             return bool(anyone_stops > 0)
         return signals.received is not None
 
-    def _end_of_call(self, step: int) -> int:
-        """The step at which Python is needed again."""
-        every, images = self.config.train, self.manifest.num_images
-        epoch_end = math.ceil((int(self.epoch_at(step)) + 1) * images / self.config.images_per_step)
-        periods = (every.log_every_steps, every.checkpoint_every_steps)
-        return min(
-            step + every.steps_per_call,
-            epoch_end,
-            self.total_steps,
-            *((step // period + 1) * period for period in periods),
-        )
-
-    def _is_due(self, step: int, every_steps: int) -> bool:
-        return step % every_steps == 0 or step == self.total_steps
-
-    def _save(self, step: int, writer: SummaryWriter | None) -> None:
+    def _save(self, step: int, out: Outputs) -> None:
         self.checkpoints.check_finite(step)
-        if writer:
-            writer.flush()
+        if self.chief:
+            out.flush()
             self.checkpoints.save(step)
 
-    def _log(
-        self, step: int, values: dict[str, float], progress: Progress, writer: SummaryWriter | None
-    ) -> None:
-        progress.report(step, self.epoch_at(step), values)
-        if writer:
-            writer.scalars(step, self.epoch_at(step), values)
+    def _evaluate(self, step: int, out: Outputs) -> None:
+        """Scores the generator on the chief, and lets all workers know whether that is enough."""
+        if self.monitor:
+            finding = self.monitor.evaluate(step)
+            out.message(f"step {step}  {finding.headline}")
+            out.keep(step, finding.values)
+            out.alarm(step, "quality", finding.alarms)
+            if finding.is_best:
+                self.checkpoints.save_best(step)
+        self.ended_early = self._is_out_of_patience()
+        if self.ended_early:
+            settings = self.config.evaluation
+            out.message(
+                f"no better {settings.best_by} in {settings.patience_evaluations} evaluations: "
+                f"ended at step {step}; the best is in {self.run_dir}/best."
+            )
 
-    def _close(self, interval: Interval) -> dict[str, float]:
-        """The interval's numbers; starts the next."""
+    def _is_out_of_patience(self) -> bool:
+        if not self.config.evaluation.patience_evaluations:
+            return False
+        own = self.monitor is not None and self.monitor.out_of_patience
+        return any_worker_says(self.strategy, own)
+
+    def _close(self, interval: Interval, step: int, out: Outputs) -> None:
+        """Tells the interval's numbers and starts the next."""
         try:
             values = interval.means()
         except DivergedError as error:
             raise self.checkpoints.diverged(str(error)) from error
         speed = interval.speed(self.config.images_per_step)
         interval.restart()
-        return values | speed | self._learning_rates()
+        out.scalars(step, values | speed | self._learning_rates())
+        out.alarm(step, "losses", discriminator_alarms(values))
 
     def _learning_rates(self) -> dict[str, float]:
         optimizers = {
@@ -273,14 +281,6 @@ class Run:
             for name, optimizer in optimizers.items()
         }
 
-    def _epoch_to_draw(self, step: int) -> int | None:
-        """The epoch, from 1, whose grid is due: one that ends here, or the run's last."""
-        before, after = (int(self.epoch_at(s)) for s in (step - 1, step))
-        if after > before:
-            due = after % self.config.train.grid_every_epochs == 0 or step == self.total_steps
-            return after if due else None
-        return after + 1 if step == self.total_steps else None
-
     def _fixed_noise_images(self) -> tuple[np.ndarray, np.ndarray | None]:
         count = self.config.train.grid_images
         images = np.concatenate(list(self.sampler.images(self.config.seed, count)))
@@ -291,5 +291,5 @@ class Run:
         begins = f"goes on from step {start}" if start else "starts"
         return (
             f"{self.manifest.num_images} images of {self.config.data.source}, {replicas} "
-            f"replica(s); {begins} and ends at step {self.total_steps}. Compiling ..."
+            f"replica(s); {begins} and ends at step {self.timetable.total_steps}. Compiling ..."
         )

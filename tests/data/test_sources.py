@@ -61,16 +61,17 @@ def test_digits() -> None:
 
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize("dot", ["-", "."])
-def test_idx(tmp_path: Path, compressed: bool, dot: str) -> None:
+@pytest.mark.parametrize(("kind", "stem"), [("idx", "train"), ("idx-test", "t10k")])
+def test_idx(tmp_path: Path, compressed: bool, dot: str, kind: str, stem: str) -> None:
     images, labels = pixels(6, 5, 5), np.array([0, 1, 2, 0, 1, 2], np.uint8)
-    for stem, array in (("train-images", images), ("train-labels", labels)):
+    for what, array in (("images", images), ("labels", labels)):
         data = idx_bytes(array)
-        name = f"{stem}{dot}idx{array.ndim}-ubyte"
+        name = f"{stem}-{what}{dot}idx{array.ndim}-ubyte"
         if compressed:
             (tmp_path / f"{name}.gz").write_bytes(gzip.compress(data))
         else:
             (tmp_path / name).write_bytes(data)
-    source = open_source(f"idx:{tmp_path}")
+    source = open_source(f"{kind}:{tmp_path}")
     assert source.class_names == ("0", "1", "2")
     assert source.image_shape == (5, 5, 1)
     assert as_set(read(source)) == as_set(list(zip(images, labels.tolist(), strict=True)))
@@ -246,6 +247,7 @@ def test_loose_image_beside_class_folders(tmp_path: Path) -> None:
         ("images:{}", "holds no .png, .jpg or .jpeg file"),
         ("idx:{}", "holds no train-images-idx3-ubyte"),
         ("idx:{}/none", "none holds no train-images-idx3-ubyte"),
+        ("idx-test:{}", "holds no t10k-images-idx3-ubyte"),
         ("mnist", "unknown source 'mnist': the forms are digits, idx:DIR, "),
         ("image:photos", "unknown source .* did you mean images?"),
         ("digit", "did you mean digits?"),

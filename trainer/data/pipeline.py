@@ -112,6 +112,15 @@ def replica_batches(
     )
 
 
+def batches_in_order(records_dir: str, manifest: Manifest) -> tf.data.Dataset:
+    """All images once, in the order of the shards: uint8 [at most 1024, H, W, C] with labels."""
+    records = tf.data.TFRecordDataset(_paths(records_dir, manifest))
+    return records.batch(_LOAD_BATCH).map(
+        lambda batch: tfrecord.parse_batch(batch, manifest),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    )
+
+
 def _check_batch_size(manifest: Manifest, global_batch_size: int, num_replicas: int) -> None:
     if manifest.num_images < global_batch_size:
         raise UserError(
@@ -127,11 +136,7 @@ def _check_batch_size(manifest: Manifest, global_batch_size: int, num_replicas: 
 
 def _load(records_dir: str, manifest: Manifest) -> tuple[tf.Tensor, tf.Tensor]:
     """All images, uint8 [N, H, W, C], and labels, int32 [N], in the order of the shards."""
-    records = tf.data.TFRecordDataset(_paths(records_dir, manifest))
-    batches = records.batch(_LOAD_BATCH).map(
-        lambda batch: tfrecord.parse_batch(batch, manifest),
-        num_parallel_calls=tf.data.AUTOTUNE,
-    )
+    batches = batches_in_order(records_dir, manifest)
     with tf.device("CPU:0"):
         images, labels = (tf.concat(parts, axis=0) for parts in zip(*batches, strict=True))
     assert images.shape[0] == manifest.num_images, "the sizes of the shards were not checked"

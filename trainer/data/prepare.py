@@ -12,6 +12,7 @@ Sources:
 
     digits        1,797 handwritten digits of 8x8 pixels, as 28x28; needs no download
     idx:DIR       train-images-idx3-ubyte and train-labels-idx1-ubyte, also .gz
+    idx-test:DIR  t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, also .gz
     tfds:NAME     training split of a TensorFlow dataset, such as tfds:cifar10
     images:DIR    .png, .jpg and .jpeg files; sub-folders are classes
     npz:FILE      arrays `images` (uint8 [N, H, W] or [N, H, W, C]) and `labels`

@@ -1,7 +1,7 @@
 """Where images come from: one function for each kind of source, all giving the same `Source`.
 
     digits        1,797 handwritten digits of 8x8 pixels that come with scikit-learn, as 28x28
-    idx:DIR       files of MNIST or Fashion-MNIST
+    idx:DIR       files of MNIST or Fashion-MNIST; idx-test:DIR, those of their test sets
     tfds:NAME     training split of a TensorFlow dataset
     images:DIR    folder of PNG and JPEG files; sub-folders are classes
     npz:FILE      arrays `images` and `labels`, or `x_train` and `y_train`
@@ -29,7 +29,7 @@ from trainer.errors import UserError
 Uint8Array = npt.NDArray[np.uint8]
 Example = tuple[Uint8Array, int]
 
-FORMS = "digits, idx:DIR, tfds:NAME, images:DIR and npz:FILE"
+FORMS = "digits, idx:DIR, idx-test:DIR, tfds:NAME, images:DIR and npz:FILE"
 DEFAULT_RESOLUTION = 64  # where the images of a set differ in size and none is asked for
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -128,13 +128,14 @@ def _open_digits(spec: str, where: str) -> Source:
 
 
 def _open_idx(spec: str, where: str) -> Source:
-    images_path = _idx_file(where, "train-images", 3)
+    stem = "t10k" if spec.startswith("idx-test:") else "train"
+    images_path = _idx_file(where, f"{stem}-images", 3)
     if images_path is None:
         raise UserError(
-            f"{where} holds no train-images-idx3-ubyte, gzipped or not: give the folder "
+            f"{where} holds no {stem}-images-idx3-ubyte, gzipped or not: give the folder "
             "with the files as they were downloaded."
         )
-    labels_path = _idx_file(where, "train-labels", 1)
+    labels_path = _idx_file(where, f"{stem}-labels", 1)
     labels = None if labels_path is None else _read_idx(labels_path, dimensions=1)
     return _from_arrays(spec, _read_idx(images_path, dimensions=3), labels)
 
@@ -300,6 +301,7 @@ def _mixed(count: int) -> npt.NDArray[np.int64]:
 _OPENERS: dict[str, Callable[[str, str], Source]] = {
     "digits": _open_digits,
     "idx": _open_idx,
+    "idx-test": _open_idx,
     "tfds": _open_tfds,
     "images": _open_images,
     "npz": _open_npz,

@@ -1,0 +1,156 @@
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from trainer.data.prepare import prepare
+from trainer.errors import UserError
+from trainer.evaluation.classifier import Classifier
+from trainer.evaluation.train_classifier import shifted, train_classifier
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Records of the 1,797 digits of 16x16."""
+    folder = str(tmp_path_factory.mktemp("digits"))
+    prepare("digits", folder, shards=2, resolution=16)
+    return folder
+
+
+def records(folder: Path, count: int, labels: np.ndarray | None) -> str:
+    """Prepared records of random images of 4x4x3, and beside them the .npz they are of."""
+    images = np.random.default_rng(0).integers(0, 256, [count, 4, 4, 3], np.uint8)
+    arrays = {"images": images} | ({} if labels is None else {"labels": labels})
+    np.savez(folder / "images.npz", **arrays)
+    prepare(f"npz:{folder / 'images.npz'}", str(folder / "records"), shards=1)
+    return str(folder / "records")
+
+
+def run(*flags: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "trainer.evaluation.train_classifier", *flags]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_digits_are_learned(
+    digits: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = str(tmp_path / "new" / "classifier.npz")
+    accuracy = train_classifier(digits, output, epochs=10)
+    assert accuracy > 0.9
+    lines = capsys.readouterr().out.splitlines()
+    numbers = [
+        re.fullmatch(r"epoch \d+/10  loss ([\d.]+)  accuracy (0\.\d+)", s) for s in lines[:-1]
+    ]
+    losses, accuracies = zip(*((float(m[1]), float(m[2])) for m in numbers if m), strict=True)
+    assert len(losses) == 10 and losses[-1] < losses[0] / 2 and accuracies[-1] > accuracies[0]
+    classifier = Classifier.load(output)
+    assert lines[-1] == (
+        f"{output}: accuracy {accuracy:.4f} on 179 images of {digits}, "
+        f"hash {classifier.content_hash}"
+    )
+    assert (classifier.image_shape, classifier.num_classes) == ((16, 16, 1), 10)
+
+
+def test_a_seed_decides_the_weights(tmp_path: Path) -> None:
+    folder = records(tmp_path, 300, np.arange(300) % 3)
+    hashes = []
+    for index, seed in enumerate((5, 5, 6)):
+        output = str(tmp_path / f"{index}.npz")
+        train_classifier(folder, output, epochs=2, seed=seed)
+        hashes.append(Classifier.load(output).content_hash)
+    assert hashes[0] == hashes[1] != hashes[2]
+
+
+def test_a_test_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = records(tmp_path, 5, np.arange(5) % 2)
+    # In colour and larger: brought to the shape of the records; of the first class only.
+    np.savez(tmp_path / "test.npz", images=np.zeros([7, 9, 9], np.uint8), labels=np.zeros(7, int))
+    source = f"npz:{tmp_path / 'test.npz'}"
+    accuracy = train_classifier(folder, str(tmp_path / "a.npz"), epochs=1, test_source=source)
+    assert accuracy in (0.0, 1.0)
+    assert f"on 7 images of {source}, hash" in capsys.readouterr().out
+
+
+def test_shifted() -> None:
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, [200, 6, 5, 2], np.uint8)
+    found = set()
+    for image, moved in zip(images, shifted(images, rng), strict=True):
+        for down in range(-2, 3):
+            for right in range(-2, 3):
+                rows = np.clip(np.arange(6) - down, 0, 5)
+                columns = np.clip(np.arange(5) - right, 0, 4)
+                if (image[rows][:, columns] == moved).all():
+                    found.add((down, right))
+                    break
+            else:
+                continue
+            break
+        else:
+            raise AssertionError("no shift of the image")
+    assert len(found) == 25
+
+
+def test_records_without_labels(tmp_path: Path) -> None:
+    folder = records(tmp_path, 20, None)
+    with pytest.raises(UserError, match="holds images without labels, which a classifier"):
+        train_classifier(folder, str(tmp_path / "a.npz"))
+    assert not (tmp_path / "a.npz").exists()
+
+
+def test_bad_requests(tmp_path: Path) -> None:
+    output = str(tmp_path / "a.npz")
+    with pytest.raises(UserError, match=r"none holds no manifest.json: prepare it"):
+        train_classifier(str(tmp_path / "none"), output)
+    folder = records(tmp_path, 9, np.arange(9) % 3)
+    with pytest.raises(UserError, match=r"holds 9 images, and every 10th .* --test_source\."):
+        train_classifier(folder, output)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"--output=.*file/a.npz cannot be written \(.*choose"):
+        train_classifier(folder, str(tmp_path / "file" / "a.npz"))
+    with pytest.raises(UserError, match=r"has the classes 0, 1, .* and the records 0, 1, 2: give"):
+        train_classifier(folder, output, test_source="digits")
+    np.savez(tmp_path / "test.npz", images=np.zeros([7, 4, 4, 3], np.uint8))
+    with pytest.raises(UserError, match=r"has the classes \(none\) and the records 0, 1, 2"):
+        train_classifier(folder, output, test_source=f"npz:{tmp_path / 'test.npz'}")
+
+
+def test_damaged_records(tmp_path: Path) -> None:
+    folder = Path(records(tmp_path, 20, np.arange(20) % 2))
+    (shard,) = folder.glob("*.tfrecord")
+    data = shard.read_bytes()
+    shard.write_bytes(data[:50] + bytes([data[50] ^ 1]) + data[51:])
+    with pytest.raises(UserError, match=r"damaged record: .* --verify=.*records names"):
+        train_classifier(str(folder), str(tmp_path / "a.npz"))
+
+
+def test_command_line_keeps_the_weights_beside_the_records(tmp_path: Path) -> None:
+    folder = records(tmp_path, 20, np.arange(20) % 2)
+    done = run(f"--records_dir={folder}", "--epochs=1")
+    assert done.returncode == 0, done.stderr
+    assert f"{folder}/classifier.npz: accuracy " in done.stdout
+    assert Classifier.load(f"{folder}/classifier.npz").num_classes == 2
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--records_dri=data"], "error: Unknown command line flag 'records_dri'"),
+        ([], "error: give --records_dir, a folder of prepared records"),
+        (["--records_dir=none"], "error: none holds no manifest.json: prepare it"),
+    ],
+)
+def test_command_line_refuses_bad_usage(flags: list[str], message: str) -> None:
+    done = run(*flags)
+    assert done.returncode == 2
+    assert message in done.stderr and "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def test_command_line_help_teaches() -> None:
+    done = run("--help")
+    assert done.returncode == 0
+    assert "train_classifier --records_dir=data/fashion_mnist" in done.stdout

@@ -1,0 +1,81 @@
+"""--mode=evaluate on runs of two seeds and an export of one."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import make_strategy_of
+from tests.tiny import tiny_config
+from trainer.checkpoint import load_generator, read_config
+from trainer.errors import UserError
+from trainer.evaluate_runs import evaluate_runs
+from trainer.export import export_generator
+from trainer.train import train
+
+OPTIONS = {"checkpoint": "", "count": 150, "seed": 3, "config": None, "output": None}
+
+
+@pytest.fixture(scope="module")
+def runs(noisy_records: str, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    folder, found = tmp_path_factory.mktemp("runs"), []
+    for seed in (0, 1):
+        config = tiny_config(noisy_records)
+        config.seed, config.train.steps, config.train.jit_compile = seed, 8, False
+        config.evaluation.extractor = "random"
+        found.append(str(folder / str(seed)))
+        train(config, make_strategy_of(1), found[-1])
+    return found
+
+
+def values(path: Path | str) -> list[dict[str, float]]:
+    return [
+        {name: measure["value"] for name, measure in each["measures"].items()}
+        for each in json.loads(Path(path).read_text())
+    ]
+
+
+def test_two_runs_side_by_side(runs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    evaluate_runs(runs, **OPTIONS)  # type: ignore[arg-type]
+    text = capsys.readouterr().out
+    first, second = values(Path(runs[0]) / "evaluation.json")
+    fid = next(name for name in first if name.startswith("fid_random128_"))
+    mean = (first[fid] + second[fid]) / 2
+    row = [line for line in text.splitlines() if line.startswith(fid)][-1]
+    assert f"{mean:.4g}" in row
+    assert f"{abs(first[fid] - second[fid]) / 2**0.5:.4g}" in row
+    assert f"A: {runs[0]}" in text
+    (entry, _) = json.loads((Path(runs[0]) / "evaluation.json").read_text())
+    assert entry["step"] == 8 and entry["samples"] == 150 and entry["sampling_seed"] == 3
+    assert entry["source"].endswith("step-8")
+
+
+def test_a_checkpoint_by_name_and_an_export(runs: list[str], tmp_path: Path) -> None:
+    export_generator(load_generator(runs[0]), str(tmp_path / "export"))
+    options = OPTIONS | {"output": str(tmp_path / "a.json"), "config": read_config(runs[0])}
+    evaluate_runs([runs[0], str(tmp_path / "export")], **options)  # type: ignore[arg-type]
+    of_run, of_export = values(tmp_path / "a.json")
+    assert of_run == of_export
+    options |= {"output": str(tmp_path / "b.json"), "checkpoint": "step-4"}
+    evaluate_runs([runs[0]], **options)  # type: ignore[arg-type]
+    assert values(tmp_path / "b.json")[0] != of_run
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"checkpoint": "step-5"}, "--checkpoint=step-5: .* but step-4, step-8"),
+        ({"checkpoint": "best"}, "no such checkpoint"),
+        ({"count": 100}, "100 samples cannot fill a covariance of 128 features"),
+        ({"count": 300}, "the set has 400"),
+    ],
+)
+def test_what_cannot_be_evaluated(runs: list[str], changes: dict[str, object], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        evaluate_runs(runs, **(OPTIONS | changes))  # type: ignore[arg-type]
+
+
+def test_an_export_alone_does_not_say_what_is_real(runs: list[str], tmp_path: Path) -> None:
+    export_generator(load_generator(runs[0]), str(tmp_path / "export"))
+    with pytest.raises(UserError, match="give the --config"):
+        evaluate_runs([str(tmp_path / "export")], **OPTIONS)  # type: ignore[arg-type]

@@ -1,0 +1,124 @@
+"""--mode=evaluate: scores of checkpoints and SavedModels, and several of them side by side."""
+
+import json
+import logging
+import os
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.checkpoint import find_checkpoint, load_generator, read_config
+from trainer.config import Config
+from trainer.data.prepare import prepared_records
+from trainer.errors import UserError
+from trainer.evaluation.evaluate import Evaluation, Evaluator
+from trainer.evaluation.features import load_extractor
+from trainer.evaluation.reference import load_reference
+from trainer.files import write_text
+from trainer.sample import Sampler
+
+log = logging.getLogger(__name__)
+
+_FILE = "evaluation.json"
+
+
+def evaluate_runs(
+    sources: list[str],
+    *,
+    checkpoint: str,
+    count: int | None,
+    seed: int,
+    config: Config | None,
+    output: str | None,
+) -> None:
+    """Scores each source, prints the tables and writes the JSON.
+
+    Args:
+        sources: run directories or SavedModels.
+        checkpoint: `best`, `step-500` or empty for the newest, of every run.
+        count: samples; None: the config's `evaluation.images`.
+        seed: of the latents.
+        config: where the records and the extractor are; None: each run's own.
+        output: path of the JSON; None: evaluation.json in the first source.
+
+    Raises:
+        UserError: a source, a checkpoint, the records or the extractor will not do.
+    """
+    evaluators: dict[str, Evaluator] = {}
+    found = []
+    for source in sources:
+        settings = config or _config_of(source)
+        number = count or settings.evaluation.images
+        key = f"{settings.data.records_dir} {settings.evaluation.extractor} {number}"
+        if key not in evaluators:
+            evaluators[key] = _evaluator(settings, number)
+        name, step, images = _images(source, checkpoint, seed)
+        log.info("%s: %d samples", name, number)
+        found.append(evaluators[key].evaluate(images(number), name, step, seed))
+        print(f"{name}\n{found[-1].table()}\n", flush=True)
+    if len(found) > 1:
+        print(comparison(found))
+    path = output or os.path.join(sources[0], _FILE)
+    write_text(path, json.dumps([json.loads(e.to_json()) for e in found], indent=2) + "\n")
+    print(path)
+
+
+def comparison(evaluations: list[Evaluation]) -> str:
+    """A text table: a line for each measure that all have, with mean and standard deviation."""
+    names = [n for n in evaluations[0].measures if all(n in e.measures for e in evaluations)]
+    letters = [chr(ord("A") + i) if i < 26 else str(i) for i in range(len(evaluations))]
+    lines = [f"{letter}: {e.source}" for letter, e in zip(letters, evaluations, strict=True)]
+    heads = "".join(f"{letter:>11}" for letter in letters)
+    lines.append(f"{'':34}{heads}{'mean':>11}{'sd':>11}{'real':>11}")
+    for name in names:
+        values = [e.measures[name].value for e in evaluations]
+        cells = [*values, np.mean(values), np.std(values, ddof=1)]
+        cells.append(evaluations[0].measures[name].floor)
+        lines.append(f"{name:34}" + "".join(f"{cell:11.4g}" for cell in cells))
+    return "\n".join(lines)
+
+
+def _config_of(source: str) -> Config:
+    if _is_saved_model(source):
+        raise UserError(
+            f"{source} is a SavedModel, which does not say what it was trained on: give the "
+            "--config whose data.records_dir holds the real images."
+        )
+    return read_config(source)
+
+
+def _is_saved_model(source: str) -> bool:
+    return tf.io.gfile.exists(os.path.join(source, "saved_model.pb"))
+
+
+def _evaluator(config: Config, count: int) -> Evaluator:
+    records_dir = config.data.records_dir
+    manifest = prepared_records(
+        records_dir,
+        config.data.source,
+        shards=config.data.shards,
+        resolution=config.model.resolution,
+        channels=config.model.channels,
+    )
+    extractor = load_extractor(config.evaluation.extractor, records_dir, manifest.image_shape)
+    return Evaluator(load_reference(records_dir, manifest, extractor), count)
+
+
+def _images(
+    source: str, checkpoint: str, seed: int
+) -> tuple[str, int | None, Callable[[int], Iterator[np.ndarray]]]:
+    """Name, step and blocks of images of a source."""
+    if _is_saved_model(source):
+        signature = tf.saved_model.load(source).signatures["sample"]
+        labels = set(signature.structured_input_signature[1]) - {"seed", "count"}
+        extra = {name: tf.constant(-1, tf.int64) for name in labels}
+
+        def of_saved_model(count: int) -> Iterator[np.ndarray]:
+            numbers = {"seed": tf.constant(seed, tf.int64), "count": tf.constant(count, tf.int64)}
+            yield signature(**numbers, **extra)["images"].numpy()
+
+        return source, None, of_saved_model
+    path = find_checkpoint(source, checkpoint)
+    sampler = Sampler(load_generator(source, checkpoint))
+    return path, int(path.rsplit("-", 1)[1]), lambda count: sampler.images(seed, count)

@@ -1,0 +1,140 @@
+"""The real images that samples are compared with, as features, kept beside the records."""
+
+import dataclasses
+import hashlib
+import io
+import logging
+import os
+
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from trainer.data.pipeline import batches_in_order
+from trainer.data.tfrecord import Manifest
+from trainer.errors import UserError
+from trainer.evaluation.features import Extractor
+from trainer.evaluation.neighbours import duplicate_threshold
+from trainer.files import write_bytes
+
+log = logging.getLogger(__name__)
+
+_IMAGES_AT_MOST = 60_000  # a larger set is represented by so many of its images
+_ORDER_SEED = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Reference:
+    """Features of the images of a record set, in an order that is mixed once for all.
+
+    Attributes:
+        features: float32 [M, D], of at most 60,000 images.
+        probabilities: float32 [M, K], of the extractor's classes; None where it has none.
+        places: int64 [M], of the images among the records.
+        memorised_threshold: distance within which 1% of all M images have another.
+        manifest_hash: first 8 hex digits of the manifest's sha256.
+    """
+
+    extractor: Extractor
+    features: np.ndarray
+    probabilities: np.ndarray | None
+    places: np.ndarray
+    memorised_threshold: float
+    manifest_hash: str
+
+    def split(self, count: int) -> tuple["Reference", "Reference", "Reference"]:
+        """`count` images to compare with, as many others for the floor, and all but those others.
+
+        Raises:
+            UserError: the set has too few images.
+        """
+        if 2 * count > len(self.features):
+            raise UserError(
+                f"{count} samples are to be compared with as many real images, and with as many "
+                f"others for the floor, but the set has {len(self.features)}: set "
+                f"--config.evaluation.images={len(self.features) // 2} or fewer."
+            )
+        whole = np.arange(len(self.features))
+        floor = (whole >= count) & (whole < 2 * count)
+        return self._part(whole < count), self._part(floor), self._part(~floor)
+
+    def _part(self, chosen: np.ndarray) -> "Reference":
+        return dataclasses.replace(
+            self,
+            features=self.features[chosen],
+            probabilities=None if self.probabilities is None else self.probabilities[chosen],
+            places=self.places[chosen],
+        )
+
+
+def load_reference(records_dir: str, manifest: Manifest, extractor: Extractor) -> Reference:
+    """Reads the features from the folder of the records, or computes and keeps them there."""
+    manifest_hash = hashlib.sha256(manifest.to_json().encode()).hexdigest()[:8]
+    path = os.path.join(records_dir, "features", f"{extractor.name}_{manifest_hash}.npz")
+    if tf.io.gfile.exists(path):
+        with tf.io.gfile.GFile(path, "rb") as file, np.load(io.BytesIO(file.read())) as arrays:
+            found = dict(arrays)
+    else:
+        found = _compute(records_dir, manifest, extractor)
+        _keep(path, found)
+    return Reference(
+        extractor,
+        found["features"],
+        found.get("probabilities"),
+        found["places"],
+        float(found["memorised_threshold"]),
+        manifest_hash,
+    )
+
+
+def images_at(records_dir: str, manifest: Manifest, places: np.ndarray) -> np.ndarray:
+    """The images at some places among the records, uint8 [len(places), H, W, C]."""
+    wanted, found, first = set(places.tolist()), {}, 0
+    for images, _ in batches_in_order(records_dir, manifest):
+        for place in wanted & set(range(first, first + len(images))):
+            found[place] = images[place - first].numpy()
+        first += len(images)
+    return np.stack([found[place] for place in places.tolist()])
+
+
+def _compute(records_dir: str, manifest: Manifest, extractor: Extractor) -> dict[str, np.ndarray]:
+    """The arrays of a `Reference`, by name."""
+    order = np.random.default_rng(_ORDER_SEED).permutation(manifest.num_images)
+    places = order[:_IMAGES_AT_MOST]
+    chosen = np.zeros(manifest.num_images, bool)
+    chosen[places] = True
+    values, probabilities, first = [], [], 0
+    progress = tqdm(total=len(places), unit=" real images", disable=None)
+    for images, _ in batches_in_order(records_dir, manifest):
+        batch = images.numpy()[chosen[first : first + len(images)]]
+        first += len(images)
+        if len(batch):
+            seen = extractor(batch)
+            values.append(seen.values.astype(np.float32))
+            if seen.probabilities is not None:
+                probabilities.append(seen.probabilities.astype(np.float32))
+        progress.update(len(batch))
+    progress.close()
+    # From the order of the records to the mixed one.
+    rows = np.searchsorted(np.sort(places), places)
+    features = np.concatenate(values)[rows]
+    arrays: dict[str, np.ndarray] = {
+        "features": features,
+        "places": places,
+        "memorised_threshold": np.array(duplicate_threshold(features)),
+    }
+    if probabilities:
+        arrays["probabilities"] = np.concatenate(probabilities)[rows]
+    return arrays
+
+
+def _keep(path: str, arrays: dict[str, np.ndarray]) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    try:
+        tf.io.gfile.makedirs(os.path.dirname(path))
+        write_bytes(path, buffer.getvalue())
+    except (tf.errors.OpError, OSError) as error:
+        log.warning(
+            "the features of the real images cannot be kept (%s)", str(error).split("\n")[0]
+        )
