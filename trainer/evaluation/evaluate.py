@@ -21,6 +21,9 @@ NEIGHBOURS = 5
 _RESAMPLES = 100
 _BOOTSTRAP_SEED = 0
 
+Estimate = tuple[float, float, float]
+"""A value and the two ends of its interval."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
@@ -94,8 +97,8 @@ class Evaluator:
         self.real_moments = statistics.moments(self.real.features)
         self.duplicate_threshold = duplicate_threshold(self.real.features)
         self.memorised_threshold = reference.memorised_threshold
-        of_others = self._values(Features(others.features, others.probabilities))
-        self.floor = {name: value.value for name, value in of_others.items()}
+        of_others = self._estimates(Features(others.features, others.probabilities))
+        self.floor = {name: value for name, (value, _, _) in of_others.items()}
 
     def evaluate(
         self, images: Iterable[np.ndarray], source: str, step: int | None, sampling_seed: int
@@ -126,27 +129,26 @@ class Evaluator:
         """The measures of N samples that are features already, under their full names."""
         assert len(features.values) == self.count
         return {
-            f"{name}_{self.extractor.name}": dataclasses.replace(measure, floor=self.floor[name])
-            for name, measure in self._values(features).items()
+            f"{name}_{self.extractor.name}": Measure(*estimate, floor=self.floor[name])
+            for name, estimate in self._estimates(features).items()
         }
 
-    def _values(self, features: Features) -> dict[str, Measure]:
-        """The measures under their short names, their floors still NaN."""
+    def _estimates(self, features: Features) -> dict[str, Estimate]:
+        """The measures under their short names."""
         fake, real = features.values, self.real.features
         found = statistics.kernel_distance(real, fake)
         of_each = manifold_contributions(real, fake, NEIGHBOURS)
-        measures = {
+        estimates = {
             "fid": _resampled(
                 lambda rows: statistics.frechet_distance(
                     self.real_moments, statistics.moments(fake[rows])
                 ),
                 self.count,
             ),
-            "kid": Measure(
+            "kid": (
                 found.estimate,
                 found.estimate - 1.96 * found.standard_error,
                 found.estimate + 1.96 * found.standard_error,
-                np.nan,
             ),
             **{
                 field.name: _mean_of(getattr(of_each, field.name))
@@ -158,10 +160,10 @@ class Evaluator:
             ),
         }
         if features.probabilities is None or self.real.probabilities is None:
-            return measures
-        return measures | self._class_measures(features.probabilities, self.real.probabilities)
+            return estimates
+        return estimates | self._class_estimates(features.probabilities, self.real.probabilities)
 
-    def _class_measures(self, fake: np.ndarray, real: np.ndarray) -> dict[str, Measure]:
+    def _class_estimates(self, fake: np.ndarray, real: np.ndarray) -> dict[str, Estimate]:
         """What the classifier's probabilities [N, K] say about fakes and reals."""
         fake_labels, real_labels, classes = fake.argmax(axis=1), real.argmax(axis=1), fake.shape[1]
         modes = float(statistics.modes(fake_labels, real_labels, classes))
@@ -173,7 +175,7 @@ class Evaluator:
                 lambda rows: statistics.class_divergence(fake_labels[rows], real_labels, classes),
                 self.count,
             ),
-            "modes": Measure(modes, modes, modes, np.nan),
+            "modes": (modes, modes, modes),
         }
 
 
@@ -192,12 +194,12 @@ def is_better(measure: str, value: float, other: float) -> bool:
     return value < other if better_direction(measure) == "lower" else value > other
 
 
-def _resampled(statistic: Callable[[np.ndarray], float], count: int) -> Measure:
+def _resampled(statistic: Callable[[np.ndarray], float], count: int) -> Estimate:
     low, high = statistics.bootstrap_interval(statistic, count, _BOOTSTRAP_SEED, _RESAMPLES)
-    return Measure(statistic(np.arange(count)), low, high, np.nan)
+    return statistic(np.arange(count)), low, high
 
 
-def _mean_of(values: np.ndarray) -> Measure:
+def _mean_of(values: np.ndarray) -> Estimate:
     """Mean of one value a sample, float or bool [N] or [N, 1]."""
     flat = values.reshape(-1).astype(np.float64)
     return _resampled(lambda rows: float(flat[rows].mean()), len(flat))
