@@ -58,9 +58,9 @@ def real_labels(batch: int = 8) -> np.ndarray:
 
 def batches_of_step(step: int, config: Config, strategy: tf.distribute.Strategy) -> list[Any]:
     """The batches of D's updates in one step, as the training loop hands them over."""
-    per_step = config.train.discriminator_steps
+    per_step, size = config.train.discriminator_steps, config.train.global_batch_size
     return [
-        (spread(real_batch(number), strategy), spread(real_labels(), strategy))
+        (spread(real_batch(number, size), strategy), spread(real_labels(size), strategy))
         for number in range(step * per_step, (step + 1) * per_step)
     ]
 

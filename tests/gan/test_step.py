@@ -134,7 +134,7 @@ def test_one_replica_then_two_after_a_resume_compute_what_one_does(
     name: str, tmp_path: Path
 ) -> None:
     """Every objective and option: to the last bit, with the metrics."""
-    config = changed(variant(name), {"train.group_size": 4})
+    config = variant(name)
     straight = build_gan_on(config, make_strategy_of(1))
     start = state(straight)
     history = []

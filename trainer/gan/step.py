@@ -7,7 +7,8 @@ The gradient programs are pure and compiled; every write to a variable stays out
 
 The same numbers on any number of replicas: a program always computes one group, so a
 group's gradients have the same bits wherever it is computed; and the groups are added
-up in float64, in which sums of float32 do not depend on the order.
+up in float64, in which sums of float32 do not depend on the order. Only the sum over all
+replicas is divided, since a part of it would be rounded, unless the divisor is a power of two.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -141,11 +142,14 @@ class AdversarialStep:
         if gan.average is not None:
             _move_average(gan.average, gan.generator, average_keeps)
 
-        metrics = tf.nest.map_structure(lambda *of: tf.add_n(of) / len(of), *of_updates)
-        own_stop = tf.cast(stop, self.sum_dtype) / self.strategy.num_replicas_in_sync
-        sums = _sum_over_replicas([metrics | result.metrics, own_stop])
-        means, anyone_stops = tf.nest.map_structure(lambda s: tf.cast(s, tf.float32), sums)
-        return means, anyone_stops
+        of_discriminator = tf.nest.map_structure(lambda *of: tf.add_n(of), *of_updates)
+        sums = _sum_over_replicas([of_discriminator, result.metrics, tf.cast(stop, self.sum_dtype)])
+        counts = self.num_groups * len(batches), self.num_groups, self.strategy.num_replicas_in_sync
+        of_discriminator, of_generator, anyone_stops = (
+            tf.nest.map_structure(lambda s, n=count: tf.cast(s / n, tf.float32), total)
+            for total, count in zip(sums, counts, strict=True)
+        )
+        return of_discriminator | of_generator, anyone_stops
 
     def _groups(
         self, images: tf.Tensor, labels: tf.Tensor, batch: tf.Tensor
@@ -178,11 +182,9 @@ class AdversarialStep:
         )
 
     def _sum_over_groups(self, of_groups: Iterable[Result]) -> Result:
-        """This replica's part of the mean over all groups of the batch."""
+        """The sum over this replica's groups."""
         return tf.nest.map_structure(
-            lambda *values: (
-                tf.add_n([tf.cast(value, self.sum_dtype) for value in values]) / self.num_groups
-            ),
+            lambda *values: tf.add_n([tf.cast(value, self.sum_dtype) for value in values]),
             *of_groups,
         )
 
@@ -193,15 +195,27 @@ class AdversarialStep:
         result: Result,
         clip_norm: float,
     ) -> None:
-        """Applies one replica's part of a network's gradients and statistics."""
-        gradients = _clipped(result.gradients, clip_norm) if clip_norm else result.gradients
+        """Applies one replica's sums of a network's gradients and statistics."""
         # Keras adds up the gradients of the replicas, then takes them back to float32.
-        optimizer.apply(gradients, model.trainable_variables)
+        optimizer.apply(self._parts_of_mean(result.gradients, clip_norm), model.trainable_variables)
         if not result.non_trainable:
             return
         whole = _sum_over_replicas(result.non_trainable)
         for variable, value in zip(model.non_trainable_variables, whole, strict=True):
-            variable.assign(tf.cast(value, tf.float32))
+            variable.assign(tf.cast(value / self.num_groups, tf.float32))
+
+    def _parts_of_mean(self, gradients: list[tf.Tensor], clip_norm: float) -> list[tf.Tensor]:
+        """Parts of the replicas that add up to the mean gradient, its norm `clip_norm` at most."""
+        is_power_of_two = self.num_groups & (self.num_groups - 1) == 0
+        if is_power_of_two and not clip_norm:
+            return [gradient / self.num_groups for gradient in gradients]
+        # Rounding a part or knowing the norm takes the whole: the first replica brings it, and
+        # the others zeros, so that the sum has the same bits for any number of replicas.
+        whole = [gradient / self.num_groups for gradient in _sum_over_replicas(gradients)]
+        if clip_norm:
+            whole, _ = tf.clip_by_global_norm(whole, clip_norm)
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        return [tf.where(tf.equal(replica, 0), gradient, 0.0) for gradient in whole]
 
     def _average_keeps(self) -> tf.Tensor:
         """Share of itself that G's average keeps, scalar float32.
@@ -225,17 +239,6 @@ class AdversarialStep:
 def _sum_over_replicas(values: Any) -> Any:
     context = tf.distribute.get_replica_context()
     return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
-
-
-def _clipped(gradients: list[tf.Tensor], clip_norm: float) -> list[tf.Tensor]:
-    """Parts of the replicas that add up to the whole gradient, scaled to `clip_norm` at most.
-
-    The norm is that of the whole gradient, so the first replica brings all of it and the
-    others zeros: then the sum has the same bits for any number of replicas.
-    """
-    whole, _ = tf.clip_by_global_norm(_sum_over_replicas(gradients), clip_norm)
-    replica = tf.distribute.get_replica_context().replica_id_in_sync_group
-    return [tf.where(tf.equal(replica, 0), gradient, 0.0) for gradient in whole]
 
 
 def _move_average(average: keras.Model, current: keras.Model, keeps: tf.Tensor) -> None:
