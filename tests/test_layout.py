@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 LAYERS = [
-    ["errors", "png"],
+    ["command_line", "errors", "png"],
     ["settings", "evaluation.arrays", "evaluation.measure_names", "report.markup"],
     [
         "config_sections",
@@ -81,5 +81,5 @@ def test_launch_never_imports_trainer() -> None:
 
 def test_only_command_lines_know_flags() -> None:
     for path in (ROOT / "trainer").rglob("*.py"):
-        if path.name not in ("main.py", "prepare.py", "train_classifier.py"):
+        if path.name not in ("command_line.py", "main.py", "prepare.py", "train_classifier.py"):
             assert not {"absl.flags", "absl"} & imported_modules(path), path

@@ -28,6 +28,7 @@ import tensorflow as tf
 from absl import app, flags
 from tqdm import tqdm
 
+from trainer.command_line import parse_flags
 from trainer.data import sources, tfrecord
 from trainer.data.tfrecord import Manifest
 from trainer.errors import UserError
@@ -200,17 +201,6 @@ def _define_flags() -> None:
     flags.DEFINE_string("verify", None, "Folder of records to check, instead of preparing one.")
 
 
-def _parse_flags(argv: list[str]) -> list[str]:
-    try:
-        return list(flags.FLAGS(argv))
-    except flags.Error as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except SystemExit:
-        # absl leaves --help with 1, which a script takes for a failure.
-        sys.exit(0)
-
-
 def _main(argv: list[str]) -> None:
     given = flags.FLAGS
     try:
@@ -232,4 +222,4 @@ def _main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     _define_flags()
-    app.run(_main, flags_parser=_parse_flags)
+    app.run(_main, flags_parser=parse_flags)

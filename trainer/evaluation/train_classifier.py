@@ -25,6 +25,7 @@ import tensorflow as tf
 from absl import app, flags
 from tqdm import tqdm
 
+from trainer.command_line import parse_flags
 from trainer.data import pipeline, sources, tfrecord
 from trainer.data.tfrecord import Manifest
 from trainer.errors import UserError
@@ -208,17 +209,6 @@ def _define_flags() -> None:
     )
 
 
-def _parse_flags(argv: list[str]) -> list[str]:
-    try:
-        return list(flags.FLAGS(argv))
-    except flags.Error as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
-    except SystemExit:
-        # absl leaves --help with 1, which a script takes for a failure.
-        sys.exit(0)
-
-
 def _main(argv: list[str]) -> None:
     given = flags.FLAGS
     try:
@@ -235,4 +225,4 @@ def _main(argv: list[str]) -> None:
 
 if __name__ == "__main__":
     _define_flags()
-    app.run(_main, flags_parser=_parse_flags)
+    app.run(_main, flags_parser=parse_flags)

@@ -111,7 +111,7 @@ def read_run(run_dir: str, picture_bytes: int) -> RunRecord:
         name=os.path.basename(os.path.abspath(run_dir)),
         config=config,
         environment=_json_object(os.path.join(run_dir, "environment.json")),
-        metrics=read_metrics(run_dir) if has_numbers else [],
+        metrics=read_metrics(run_dir),
         floor={
             metric: value
             for metric, given in _json_object(os.path.join(run_dir, "quality_floor.json")).items()
