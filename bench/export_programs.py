@@ -18,7 +18,7 @@ from jax.experimental import jax2tf
 from bench.programs import arguments_of
 from bench.task import Task
 from trainer.config import Config
-from trainer.gan.state import build_gan
+from trainer.gan.build import build_gan
 from trainer.gan.step import AdversarialStep
 
 PLATFORMS = ("cpu", "cuda")
@@ -30,7 +30,7 @@ def export_programs(config: Config, folder: str, batch: np.ndarray) -> None:
     The programs take and return flat lists of arrays, in the order of the trainer's own:
         discriminator, generator: their `Weights`, images, labels, batch number and group to
             gradients, statistics and metrics;
-        draw: G's `Weights` and latents to images; judge: D's `Weights` and images to logits.
+        draw: G's `Weights` and latents to images; discriminate: D's `Weights` and images to logits.
 
     Args:
         config: one group a step, a task that `Task` knows.
@@ -43,21 +43,21 @@ def export_programs(config: Config, folder: str, batch: np.ndarray) -> None:
     gan = build_gan(config)
     step = AdversarialStep(gan, config, tf.distribute.get_strategy())
     arguments = arguments_of(gan.generator, gan.discriminator, config)
-    generator, discriminator, images, *_ = arguments
+    generator, discriminator, group = arguments
     latents = tf.zeros([config.group_size, config.model.latent_dim])
     programs: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
         "discriminator": (
-            lambda *given: step.discriminator_program(*given, with_penalty=False),
+            lambda *given: step.discriminator_gradients(*given, with_penalty=False),
             arguments,
         ),
-        "generator": (step.generator_program, arguments),
+        "generator": (step.generator_gradients, arguments),
         "draw": (
             lambda weights, z: gan.generator.stateless_call(*weights, z, training=True)[0],
             (generator, latents),
         ),
-        "judge": (
+        "discriminate": (
             lambda weights, x: gan.discriminator.stateless_call(*weights, x, training=True)[0],
-            (discriminator, tf.cast(images, tf.float32)),
+            (discriminator, tf.cast(group.images, tf.float32)),
         ),
     }
     for name, (function, given) in programs.items():

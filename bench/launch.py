@@ -23,7 +23,7 @@ _TIMED = {
     "build_gan": "building",
     "AdversarialStep": "building",
     "Checkpoints": "building",
-    "Monitor": "evaluator",
+    "QualityMonitor": "evaluator",
 }
 
 
@@ -68,7 +68,7 @@ def _watch(train: ModuleType) -> None:
     for function, name in _TIMED.items():
         setattr(train, function, timed(getattr(train, function), name))
 
-    class FirstInterval(train.Interval):  # type: ignore[name-defined]
+    class FirstInterval(train.MetricsWindow):  # type: ignore[name-defined]
         def add(self, steps: Sequence[int], metrics: Any) -> None:
             super().add(steps, metrics)
             self.means()  # waits until the step is done
@@ -77,7 +77,7 @@ def _watch(train: ModuleType) -> None:
             print(f"{MARK}{json.dumps(found)}", flush=True)
             os._exit(0)
 
-    train.Interval = FirstInterval  # type: ignore[attr-defined]
+    train.MetricsWindow = FirstInterval  # type: ignore[attr-defined]
 
 
 if __name__ == "__main__":

@@ -89,39 +89,39 @@ class Loop:
             Steps after the first, their seconds, what these went into, and the seconds from
             there to the end of the run.
         """
-        from trainer.checkpoint import Checkpoints
-        from trainer.interval import Interval
-        from trainer.outputs import Outputs
+        from trainer.run.checkpoints import Checkpoints
+        from trainer.run.logger import RunLogger
+        from trainer.run.metrics_window import MetricsWindow
         from trainer.train import Run, train
 
         moments: dict[str, float] = {}
         watch = Stopwatch()
 
-        def after_first_step(outputs: Outputs, step: int) -> None:
+        def after_first_step(outputs: RunLogger, step: int) -> None:
             steps_done(outputs, step)
             moments.setdefault("first", time.perf_counter())
             moments["steps"] = step - 1
 
-        def at_the_end(outputs: Outputs) -> None:
+        def at_the_end(outputs: RunLogger) -> None:
             close(outputs)
             moments["last"] = time.perf_counter()
 
-        steps_done, close = Outputs.steps_done, Outputs.close
+        steps_done, close = RunLogger.steps_done, RunLogger.close
         parts: dict[str, list[tuple[type, str]]] = {
-            "metrics": [(Outputs, "scalars"), (Outputs, "alarm")],
-            "grids": [(Run, "_fixed_noise_images"), (Outputs, "grid")],
+            "metrics": [(RunLogger, "scalars"), (RunLogger, "alarm")],
+            "grids": [(Run, "_fixed_noise_images"), (RunLogger, "grid")],
             "checkpoints": [
                 (Checkpoints, "check_finite"),
-                (Outputs, "flush"),
+                (RunLogger, "flush"),
                 (Checkpoints, "save"),
             ],
         }
-        waits = _waits(Interval.waiting_for_input, watch)
+        waits = _waits(MetricsWindow.waiting_for_input, watch)
         run_dir = tempfile.mkdtemp()
         with (
-            mock.patch.object(Outputs, "steps_done", after_first_step),
-            mock.patch.object(Outputs, "close", at_the_end),
-            mock.patch.object(Interval, "waiting_for_input", waits),
+            mock.patch.object(RunLogger, "steps_done", after_first_step),
+            mock.patch.object(RunLogger, "close", at_the_end),
+            mock.patch.object(MetricsWindow, "waiting_for_input", waits),
             watch.watching(parts),
         ):
             train(self.config, self.strategy, run_dir)
@@ -139,7 +139,7 @@ class Loop:
 
 
 def _waits(waiting_for_input: Any, watch: Stopwatch) -> Any:
-    """`Interval.waiting_for_input` that tells a stopwatch too."""
+    """`MetricsWindow.waiting_for_input` that tells a stopwatch too."""
     watch.seconds["input wait"] = 0.0
 
     @contextlib.contextmanager

@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> None:
     # They load TensorFlow, for which --help should not wait.
     from bench.machine import describe, one_line
     from bench.report import RESULTS_DIR, table, write_json
-    from trainer.files import write_text
+    from trainer.storage.files import write_text
 
     names = argv[1:] or list(_BENCHES)
     if unknown := [name for name in names if name not in _BENCHES]:

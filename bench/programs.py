@@ -7,8 +7,8 @@ import tensorflow as tf
 
 from bench.flops import of_hlo
 from trainer.config import Config
-from trainer.gan.programs import Weights
-from trainer.gan.state import build_gan
+from trainer.gan.build import build_gan
+from trainer.gan.gradients import Group, Weights
 from trainer.gan.step import AdversarialStep
 
 
@@ -23,7 +23,7 @@ def program_texts(config: Config, stage: str = "hlo") -> list[str]:
     gan = build_gan(config)
     step = AdversarialStep(gan, config, tf.distribute.get_strategy())
     arguments = arguments_of(gan.generator, gan.discriminator, config)
-    discriminator, generator = step.discriminator_program, step.generator_program
+    discriminator, generator = step.discriminator_gradients, step.generator_gradients
     ir_of_discriminator = discriminator.experimental_get_compiler_ir(*arguments, with_penalty=False)
     ir_of_generator = generator.experimental_get_compiler_ir(*arguments)
     return [ir_of_discriminator(stage=stage), ir_of_generator(stage=stage)]
@@ -37,10 +37,12 @@ def arguments_of(generator: Any, discriminator: Any, config: Config) -> tuple[An
     return (
         Weights.of(generator),
         Weights.of(discriminator),
-        tf.constant(images),
-        tf.fill([size], -1),
-        tf.constant(0, tf.int64),
-        tf.constant(0, tf.int64),
+        Group(
+            tf.constant(images),
+            tf.fill([size], -1),
+            batch_number=tf.constant(0, tf.int64),
+            place=tf.constant(0, tf.int64),
+        ),
     )
 
 

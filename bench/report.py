@@ -76,7 +76,7 @@ def table(outcomes: dict[str, Outcome], machine: dict[str, object]) -> str:
 
 def write_json(bench: str, outcome: Outcome, machine: dict[str, object]) -> str:
     """Writes RESULTS_DIR/BENCH.json and returns its path."""
-    from trainer.files import write_text  # TensorFlow, which bench.gpu does without
+    from trainer.storage.files import write_text  # TensorFlow, which bench.gpu does without
 
     os.makedirs(RESULTS_DIR, exist_ok=True)
     path = os.path.join(RESULTS_DIR, f"{bench}.json")

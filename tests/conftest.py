@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# A third less time. Whole runs, which tests.command starts, are compiled as users' are.
+# A third less time. Whole runs, which tests.helpers.command starts, are compiled as users' are.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 import numpy as np
@@ -15,7 +15,8 @@ import tensorflow as tf
 
 from trainer.config import Config
 from trainer.data.prepare import prepare
-from trainer.gan.state import Gan, build_gan
+from trainer.gan.build import build_gan
+from trainer.gan.state import Gan
 from trainer.gan.step import AdversarialStep
 
 tf.config.set_logical_device_configuration(

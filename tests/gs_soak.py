@@ -22,9 +22,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.command import Command, assert_same_bits, command_on_20_images, metrics
-from tests.gs import client_of, download, upload
-from tests.local_gcs import LocalGcs
+from tests.helpers.command import Command, assert_same_bits, command_on_20_images, metrics
+from tests.helpers.gs import client_of, download, upload
+from tests.helpers.local_gcs import LocalGcs
 
 RECORDS, MANY, RUN = "gs://bucket/records", "gs://bucket/many", "gs://bucket/runs/killed"
 

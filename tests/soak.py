@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.command import Command, assert_same_bits, command_on_20_images
+from tests.helpers.command import Command, assert_same_bits, command_on_20_images
 
 # Checkpoints so often that many kills meet one being written.
 FLAGS = ["--config.train.checkpoint_every_steps=5", "--config.train.log_every_steps=5"]

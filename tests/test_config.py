@@ -3,9 +3,9 @@ import dataclasses
 import pytest
 
 from trainer.config import Config, ModelConfig
+from trainer.config_fields import describe, is_field, resume_conflicts, unknown_field_message
 from trainer.config_sections import PENALTIES
 from trainer.errors import UserError
-from trainer.settings import describe, is_field, resume_conflicts, unknown_field_message
 
 
 def changed(path: str, value: object) -> Config:

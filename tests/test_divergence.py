@@ -6,11 +6,11 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import make_strategy_of
-from tests.tiny import tiny_config
+from tests.helpers.tiny import tiny_config
 from trainer import train as train_module
 from trainer.config import Config
 from trainer.errors import DivergedError
-from trainer.gan.programs import Metrics
+from trainer.gan.gradients import Metrics
 from trainer.gan.step import AdversarialStep, Batch
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import make_strategy_of
-from tests.tiny import tiny_config
-from trainer.checkpoint import load_generator, read_config
+from tests.helpers.tiny import tiny_config
 from trainer.errors import UserError
 from trainer.evaluate_runs import evaluate_runs
-from trainer.export import export_generator
+from trainer.run.checkpoints import load_generator
+from trainer.run.run_dir import read_config
+from trainer.sampling.export import export_generator
 from trainer.train import train
 
 OPTIONS = {"checkpoint": "", "count": 150, "seed": 3, "config": None, "output": None}

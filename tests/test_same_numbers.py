@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.command import Command, assert_same_bits, command_on_20_images, wait_for, weights
 from tests.conftest import build_gan_on, make_strategy_of, run_steps
-from tests.tiny import tiny_config
+from tests.helpers.command import Command, assert_same_bits, command_on_20_images, wait_for, weights
+from tests.helpers.tiny import tiny_config
 
 STEPS = 30
 RMSPROP = [f"--config.train.steps={STEPS}"]

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from tests.conftest import make_strategy_of
-from tests.tiny import tiny_config
+from tests.helpers.tiny import tiny_config
 from trainer.errors import UserError
 from trainer.strategy import check_shares, is_chief, make_strategy, may_jit
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import Command
+from tests.helpers.command import Command
 from trainer.errors import UserError
 from trainer.sweep import Trial, flags_without, table, trials
 

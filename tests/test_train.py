@@ -9,7 +9,7 @@ import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.command import Command, assert_same_bits, command_on_20_images, metrics, wait_for
+from tests.helpers.command import Command, assert_same_bits, command_on_20_images, metrics, wait_for
 
 
 @pytest.fixture(scope="module")

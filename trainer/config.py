@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+from trainer.config_fields import check_fields, config_field, from_dict
 from trainer.config_sections import (
     AUGMENTATIONS,
     DataConfig,
@@ -14,7 +15,6 @@ from trainer.config_sections import (
     TrainConfig,
 )
 from trainer.errors import UserError
-from trainer.settings import check_fields, from_dict, setting
 
 __all__ = [
     "Config",
@@ -32,7 +32,7 @@ __all__ = [
 class Config:
     """Everything that decides a run."""
 
-    seed: int = setting(
+    seed: int = config_field(
         0, "Source of initial weights, noise, dropout and order.", at_least=0, below=2**31
     )
     data: DataConfig = dataclasses.field(default_factory=DataConfig)

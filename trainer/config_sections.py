@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from trainer.settings import setting
+from trainer.config_fields import config_field
 
 # Names that trainer/gan implements; stated here too, because --help must not wait for TensorFlow.
 NORMS = ("batch", "layer", "none")
@@ -26,17 +26,19 @@ MEASURES = ("fid", "kid", "precision", "recall", "density", "coverage", "class_k
 class DataConfig:
     """Where images come from and how they are read."""
 
-    source: str = setting(
+    source: str = config_field(
         "digits", "digits, idx:DIR, tfds:NAME, images:DIR or npz:FILE; read once, by prepare."
     )
-    records_dir: str = setting(
+    records_dir: str = config_field(
         "data/digits", "Folder of the prepared TFRecords; made if it is not there.", changeable=True
     )
-    shards: int = setting(4, "TFRecord files that prepare writes.", at_least=1, at_most=100_000)
-    memory_budget_mib: int = setting(
+    shards: int = config_field(
+        4, "TFRecord files that prepare writes.", at_least=1, at_most=100_000
+    )
+    memory_budget_mib: int = config_field(
         2048, "A set that takes no more than this is kept in memory.", at_least=0
     )
-    shuffle_buffer_images: int = setting(
+    shuffle_buffer_images: int = config_field(
         20_000, "Images shuffled together when streaming from shards.", at_least=1
     )
 
@@ -45,49 +47,51 @@ class DataConfig:
 class ModelConfig:
     """Generator and discriminator."""
 
-    architecture: str = setting(
+    architecture: str = config_field(
         "dcgan", "dcgan, or resnet: residual blocks.", choices=("dcgan", "resnet")
     )
-    resolution: int = setting(28, "Height and width of the images, in pixels.", at_least=1)
-    channels: int = setting(1, "1 for grey, 3 for RGB.", at_least=1, at_most=4)
-    latent_dim: int = setting(256, "Length of the latent vector z.", at_least=1)
-    generator_filters: tuple[int, ...] = setting(
+    resolution: int = config_field(28, "Height and width of the images, in pixels.", at_least=1)
+    channels: int = config_field(1, "1 for grey, 3 for RGB.", at_least=1, at_most=4)
+    latent_dim: int = config_field(256, "Length of the latent vector z.", at_least=1)
+    generator_filters: tuple[int, ...] = config_field(
         (128, 96, 64),
         "Channels after the dense layer, then after each block; a block doubles the resolution.",
         at_least=1,
     )
-    discriminator_filters: tuple[int, ...] = setting(
+    discriminator_filters: tuple[int, ...] = config_field(
         (64, 128), "Channels after each block; a block halves the resolution.", at_least=1
     )
-    generator_norm: str = setting("batch", "batch, layer or none.", choices=NORMS)
-    discriminator_norm: str = setting(
+    generator_norm: str = config_field("batch", "batch, layer or none.", choices=NORMS)
+    discriminator_norm: str = config_field(
         "none", "batch, layer or none; batch goes with no penalty.", choices=NORMS
     )
-    spectral_norm: bool = setting(
+    spectral_norm: bool = config_field(
         False, "Divide every kernel of the discriminator by its largest singular value."
     )
-    upsampling: str = setting(
+    upsampling: str = config_field(
         "transposed",
         "transposed: transposed convolutions; resize: nearest neighbour, then a convolution. "
         "resnet always resizes.",
         choices=("transposed", "resize"),
     )
-    num_classes: int = setting(
+    num_classes: int = config_field(
         0, "Above 0: a conditional model of so many classes of labels.", at_least=0
     )
-    class_embedding_dim: int = setting(
+    class_embedding_dim: int = config_field(
         32, "Numbers that a conditional generator appends to the latents; 0: none.", at_least=0
     )
-    dropout_rate: float = setting(
+    dropout_rate: float = config_field(
         0.3, "Share of the discriminator's features dropped.", at_least=0, below=1
     )
-    leaky_relu_slope: float = setting(0.2, "Slope of LeakyReLU below zero.", at_least=0, below=1)
-    precision: str = setting(
+    leaky_relu_slope: float = config_field(
+        0.2, "Slope of LeakyReLU below zero.", at_least=0, below=1
+    )
+    precision: str = config_field(
         "float32",
         "float32, or bfloat16: layers compute in bfloat16 and keep float32 weights.",
         choices=("float32", "bfloat16"),
     )
-    batch_norm_momentum: float = setting(
+    batch_norm_momentum: float = config_field(
         0.99, "Decay of BatchNorm's moving statistics, per step.", at_least=0, below=1
     )
 
@@ -96,22 +100,22 @@ class ModelConfig:
 class LossConfig:
     """What the networks minimise; trainer/gan/losses.py and penalties.py have the formulas."""
 
-    objective: str = setting(
+    objective: str = config_field(
         "bce",
         "bce (binary cross-entropy), non_saturating, minimax, least_squares, hinge, wasserstein, "
         "relativistic_average or relativistic_paired.",
         choices=OBJECTIVES,
     )
-    real_label: float = setting(
+    real_label: float = config_field(
         0.9, "bce: target of D for real images; below 1 smooths.", above=0, at_most=1
     )
-    penalty: str = setting(
+    penalty: str = config_field(
         "none",
         "Gradient penalty of D: none, wgan_gp, r1, r2, r1_r2 or dragan.",
         choices=("none", *PENALTIES),
     )
-    penalty_weight: float = setting(10.0, "Factor of the penalty.", above=0)
-    penalty_every_steps: int = setting(
+    penalty_weight: float = config_field(10.0, "Factor of the penalty.", above=0)
+    penalty_every_steps: int = config_field(
         1,
         "Discriminator steps from one penalty to the next, which then weighs as many times more.",
         at_least=1,
@@ -122,30 +126,32 @@ class LossConfig:
 class OptimizerConfig:
     """The optimizer of one network; a step here is an update of that network."""
 
-    name: str = setting(
+    name: str = config_field(
         "rmsprop",
         "rmsprop, adam, adamw or sgd.",
         choices=OPTIMIZERS,
     )
-    learning_rate: float = setting(5e-4, "Step size, at its largest.", above=0, changeable=True)
-    warmup_steps: int = setting(0, "Steps in which it grows from zero.", at_least=0)
-    schedule: str = setting(
+    learning_rate: float = config_field(
+        5e-4, "Step size, at its largest.", above=0, changeable=True
+    )
+    warmup_steps: int = config_field(0, "Steps in which it grows from zero.", at_least=0)
+    schedule: str = config_field(
         "constant",
         "constant, linear or cosine: how it falls after the warm-up.",
         choices=("constant", "linear", "cosine"),
     )
-    decay_steps: int = setting(0, "linear, cosine: steps of the fall.", at_least=0)
-    final_share: float = setting(
+    decay_steps: int = config_field(0, "linear, cosine: steps of the fall.", at_least=0)
+    final_share: float = config_field(
         0.0, "linear, cosine: share of the learning rate that stays.", at_least=0, at_most=1
     )
-    beta_1: float = setting(0.5, "adam, adamw: decay of the mean.", at_least=0, below=1)
-    beta_2: float = setting(0.999, "adam, adamw: decay of the square.", at_least=0, below=1)
-    rho: float = setting(0.9, "rmsprop: decay of the square.", at_least=0, below=1)
-    momentum: float = setting(0.0, "rmsprop, sgd: momentum.", at_least=0, below=1)
-    weight_decay: float = setting(
+    beta_1: float = config_field(0.5, "adam, adamw: decay of the mean.", at_least=0, below=1)
+    beta_2: float = config_field(0.999, "adam, adamw: decay of the square.", at_least=0, below=1)
+    rho: float = config_field(0.9, "rmsprop: decay of the square.", at_least=0, below=1)
+    momentum: float = config_field(0.0, "rmsprop, sgd: momentum.", at_least=0, below=1)
+    weight_decay: float = config_field(
         0.004, "adamw: share of a weight taken off, per step and learning rate.", at_least=0
     )
-    clip_norm: float = setting(
+    clip_norm: float = config_field(
         0.0, "Largest norm of a network's whole gradient; 0: any.", at_least=0
     )
 
@@ -166,102 +172,104 @@ class OptimizersConfig:
 class TrainConfig:
     """The loop."""
 
-    global_batch_size: int = setting(64, "Images an update, over all replicas.", at_least=1)
-    group_size: int = setting(
+    global_batch_size: int = config_field(64, "Images an update, over all replicas.", at_least=1)
+    group_size: int = config_field(
         0,
         "Images that a program computes at once and that share BatchNorm statistics; "
         "0: the whole batch is one group.",
         at_least=0,
     )
-    discriminator_steps: int = setting(
+    discriminator_steps: int = config_field(
         1, "Updates of D before each of G, each with fresh images and noise.", at_least=1
     )
-    update_order: str = setting(
+    update_order: str = config_field(
         "alternating",
         "alternating: G learns from the updated D; simultaneous: from the D before its last "
         "update.",
         choices=("alternating", "simultaneous"),
     )
-    inference_mode_fakes: bool = setting(
+    inference_mode_fakes: bool = config_field(
         False,
         "Train D on images drawn with BatchNorm's moving statistics, as a loop around Keras's "
         "predict() does; for comparison only, it tends to collapse.",
     )
-    diff_augment: str = setting(
+    diff_augment: str = config_field(
         "", "For small sets: some of color,translation,cutout on all that D sees."
     )
-    ema_half_life_images: int = setting(
+    ema_half_life_images: int = config_field(
         0,
         "Images in which the share of old weights in the generator's average halves; 0: no "
         "average. Samples, grids and exports use the average.",
         at_least=0,
     )
-    ema_ramp_up_share: float = setting(
+    ema_ramp_up_share: float = config_field(
         0.05, "Early on, the half-life is this share of the images so far; 0: no ramp.", at_least=0
     )
-    epochs: int = setting(20, "Passes over the images.", at_least=1, changeable=True)
-    steps: int = setting(
+    epochs: int = config_field(20, "Passes over the images.", at_least=1, changeable=True)
+    steps: int = config_field(
         0, "Generator updates; 0: as many as `epochs` gives.", at_least=0, changeable=True
     )
-    steps_per_call: int = setting(
+    steps_per_call: int = config_field(
         1,
         "Steps that the host runs without returning to Python; 50 or more on a TPU.",
         at_least=1,
         changeable=True,
     )
-    on_divergence: str = setting(
+    on_divergence: str = config_field(
         "stop",
         "At NaN or infinity: stop, or rollback to the last checkpoint and take other batches.",
         choices=("stop", "rollback"),
         changeable=True,
     )
-    rollbacks_at_most: int = setting(
+    rollbacks_at_most: int = config_field(
         3, "Rollbacks of one run; the next divergence stops it.", at_least=1, changeable=True
     )
-    jit_compile: bool = setting(True, "Compile the step with XLA.", changeable=True)
-    convolutions: str = setting(
+    jit_compile: bool = config_field(True, "Compile the step with XLA.", changeable=True)
+    convolutions: str = config_field(
         "auto",
         "The generator's: plain, or unit_stride, the same without strides, equal up to rounding; "
         "auto: unit_stride on a CPU under XLA, where it is faster.",
         choices=("auto", "plain", "unit_stride"),
         changeable=True,
     )
-    checkpoint_every_steps: int = setting(
+    checkpoint_every_steps: int = config_field(
         500, "Steps between checkpoints.", at_least=1, changeable=True
     )
-    checkpoints_to_keep: int = setting(3, "Newest checkpoints kept.", at_least=1, changeable=True)
-    log_every_steps: int = setting(
+    checkpoints_to_keep: int = config_field(
+        3, "Newest checkpoints kept.", at_least=1, changeable=True
+    )
+    log_every_steps: int = config_field(
         50, "Steps that one line of metrics averages over.", at_least=1, changeable=True
     )
-    grid_every_epochs: int = setting(
+    grid_every_epochs: int = config_field(
         1, "Epochs between grids of the fixed latents.", at_least=1, changeable=True
     )
-    grid_images: int = setting(64, "Images in a grid.", at_least=1, at_most=4096)
+    grid_images: int = config_field(64, "Images in a grid.", at_least=1, at_most=4096)
 
 
 @dataclasses.dataclass
 class EvaluationConfig:
     """Quality of the generated images, during training and in --mode=evaluate."""
 
-    every_epochs: int = setting(
+    every_epochs: int = config_field(
         0, "Epochs between evaluations during training; 0: none.", at_least=0, changeable=True
     )
-    images: int = setting(
+    images: int = config_field(
         5_000,
         "Generated images, compared with as many real ones; the set must have twice as many.",
         at_least=10,
         changeable=True,
     )
-    extractor: str = setting(
+    extractor: str = config_field(
         "auto",
         "Features: mnist (28x28 grey), records (a classifier trained on the records by "
         "trainer.evaluation.train_classifier), random (untrained), the path of a Keras file or "
         "SavedModel, or auto: records where there is one, else random.",
         changeable=True,
     )
-    best_by: str = setting(
+    best_by: str = config_field(
         "fid", "Measure whose best checkpoint is kept in best/.", choices=MEASURES, changeable=True
     )
-    patience_evaluations: int = setting(
+    patience_evaluations: int = config_field(
         0, "Evaluations without a better one that end the run; 0: any.", at_least=0, changeable=True
     )

@@ -8,19 +8,18 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from trainer.checkpoint import find_checkpoint, load_generator, read_config
 from trainer.config import Config
 from trainer.data.prepare import prepared_records
 from trainer.errors import UserError
 from trainer.evaluation.evaluate import Evaluation, Evaluator
 from trainer.evaluation.features import load_extractor
 from trainer.evaluation.reference import load_reference
-from trainer.files import write_text
-from trainer.sample import Sampler
+from trainer.run.checkpoints import find_checkpoint, load_generator
+from trainer.run.run_dir import EVALUATION, read_config
+from trainer.sampling.sampler import Sampler
+from trainer.storage.files import write_text
 
 log = logging.getLogger(__name__)
-
-_FILE = "evaluation.json"
 
 
 def evaluate_runs(
@@ -59,7 +58,7 @@ def evaluate_runs(
         print(f"{name}\n{found[-1].table()}\n", flush=True)
     if len(found) > 1:
         print(comparison(found))
-    path = output or os.path.join(sources[0], _FILE)
+    path = output or os.path.join(sources[0], EVALUATION)
     write_text(path, json.dumps([json.loads(e.to_json()) for e in found], indent=2) + "\n")
     print(path)
 

@@ -53,9 +53,9 @@ from absl import app, flags
 from absl import logging as absl_logging
 from ml_collections import config_flags
 
-from trainer.bucket_errors import naming_buckets_of_streams
-from trainer.compile_cache import use_compile_cache
+from trainer.cli.compile_cache import use_compile_cache
 from trainer.config import Config
+from trainer.config_fields import describe, is_field, unknown_field_message
 from trainer.errors import (
     DivergedError,
     LostWorkerError,
@@ -63,7 +63,7 @@ from trainer.errors import (
     StorageOutageError,
     UserError,
 )
-from trainer.settings import describe, is_field, unknown_field_message
+from trainer.storage.bucket_errors import naming_buckets_of_streams
 
 # Before TensorFlow is imported: its start-up notes would bury our own lines.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -208,7 +208,7 @@ def _train() -> None:
 def _preflight() -> None:
     config = _validated_config()
 
-    from trainer.preflight import preflight
+    from trainer.tpu.preflight import preflight
 
     preflight(config, _TOPOLOGY.value, _OUTPUT.value)
 
@@ -228,8 +228,9 @@ def _validated_config() -> Config:
 
 
 def _sample() -> None:
-    from trainer.checkpoint import load_generator
-    from trainer.sample import IN_TURN, Sampler, write_samples, write_walks
+    from trainer.run.checkpoints import load_generator
+    from trainer.sampling.sampler import IN_TURN, Sampler
+    from trainer.sampling.writing import write_interpolations, write_samples
 
     if not _TRUNCATION.value > 0:
         raise UserError(f"--truncation={_TRUNCATION.value}: give a number above 0.")
@@ -239,15 +240,15 @@ def _sample() -> None:
     label = IN_TURN if _LABEL.value is None else _LABEL.value
     output = _OUTPUT.value or os.path.join(_RUN_DIR.value, "samples", f"seed_{seed}.png")
     if _INTERPOLATION_STEPS.value:
-        write_walks(sampler, seed, count, _INTERPOLATION_STEPS.value, output, label)
+        write_interpolations(sampler, seed, count, _INTERPOLATION_STEPS.value, output, label)
     else:
         write_samples(sampler, seed, count, output, label)
     print(output)
 
 
 def _export() -> None:
-    from trainer.checkpoint import load_generator
-    from trainer.export import export_generator
+    from trainer.run.checkpoints import load_generator
+    from trainer.sampling.export import export_generator
 
     output = _OUTPUT.value or os.path.join(_RUN_DIR.value, "export")
     export_generator(load_generator(_RUN_DIR.value, _CHECKPOINT.value), output)

@@ -14,9 +14,10 @@ from typing import IO
 import numpy as np
 import tensorflow as tf
 
-from trainer.bucket import is_gs
 from trainer.errors import UserError
-from trainer.summaries import read_metrics
+from trainer.run.metrics_file import read_metrics
+from trainer.run.run_dir import OUTPUT
+from trainer.storage.bucket import is_gs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,7 +69,7 @@ def run_trials(of_sweep: list[Trial], flags: list[str], processes: int) -> list[
 
     def run(trial: Trial) -> int:
         print(f"starts {trial.run_dir}", flush=True)
-        with _appended(os.path.join(trial.run_dir, "output.txt")) as output:
+        with _appended(os.path.join(trial.run_dir, OUTPUT)) as output:
             command = [sys.executable, "-m", "trainer.main", *flags, *trial.flags]
             code = subprocess.run(command, stdout=output, stderr=output, check=False).returncode
         print(f"ends   {trial.run_dir} with exit code {code}", flush=True)

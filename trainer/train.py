@@ -11,21 +11,24 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from trainer.checkpoint import Checkpoints, claim_run_dir
 from trainer.config import Config
 from trainer.data.distributed import distributed_batches, naming_damaged_records
 from trainer.data.prepare import prepared_records
 from trainer.data.tfrecord import Manifest
 from trainer.errors import DivergedError, StoppedError
 from trainer.evaluation.alarms import discriminator_alarms
-from trainer.gan.state import build_gan
+from trainer.gan.build import build_gan
 from trainer.gan.step import AdversarialStep
-from trainer.interval import Interval
-from trainer.monitor import Monitor
-from trainer.outputs import Outputs
 from trainer.report.page import write_report
-from trainer.sample import Sampler
-from trainer.signals import SignalWatch
+from trainer.run.checkpoints import Checkpoints
+from trainer.run.logger import RunLogger
+from trainer.run.metrics_window import MetricsWindow
+from trainer.run.quality_monitor import QualityMonitor
+from trainer.run.results import write_final_pictures
+from trainer.run.run_dir import BEST, REPORT, SAMPLES, claim_run_dir
+from trainer.run.schedule import Schedule
+from trainer.run.signals import SignalWatch
+from trainer.sampling.sampler import Sampler
 from trainer.strategy import (
     any_worker_says,
     check_agreement,
@@ -37,8 +40,6 @@ from trainer.strategy import (
     sum_dtype,
     wait_for_all_workers,
 )
-from trainer.summaries import write_final_pictures
-from trainer.timetable import Timetable
 
 log = logging.getLogger(__name__)
 
@@ -83,15 +84,15 @@ def train(config: Config, strategy: tf.distribute.Strategy, run_dir: str) -> "Ru
     check_agreement(
         strategy, {"config": zlib.crc32(config.to_json().encode()), "last checkpoint": start}
     )
-    if start >= run.timetable.total_steps and chief:
+    if start >= run.schedule.total_steps and chief:
         print(
-            f"{run_dir} is finished: step {start} of {run.timetable.total_steps}. To go on, raise "
+            f"{run_dir} is finished: step {start} of {run.schedule.total_steps}. To go on, raise "
             "--config.train.epochs or --config.train.steps; to start anew, choose another "
             "--run_dir."
         )
 
     # ------------------------------------------------------------ Loop
-    while start < run.timetable.total_steps and not run.ended_early:
+    while start < run.schedule.total_steps and not run.ended_early:
         try:
             start = run.loop(start)
         except DivergedError as error:
@@ -102,9 +103,9 @@ def train(config: Config, strategy: tf.distribute.Strategy, run_dir: str) -> "Ru
         pictures = write_final_pictures(run_dir)
         if run.monitor:
             pictures.append(run.monitor.write_nearest())
-        report = os.path.join(run_dir, "report.html")
+        report = os.path.join(run_dir, REPORT)
         write_report([run_dir], report)
-        print(f"Grids:       {run_dir}/samples/")
+        print(f"Grids:       {run_dir}/{SAMPLES}/")
         for path in pictures:
             print(f"Picture:     {path}")
         print(f"Report:      {report}")
@@ -137,9 +138,9 @@ class Run:
         self.gan = build_gan(config)
         self.checkpoints = Checkpoints(self.gan, run_dir, config.train.checkpoints_to_keep)
         self.sampler = Sampler(self.gan.sampled)
-        self.timetable = Timetable(config, manifest.num_images)
+        self.schedule = Schedule(config, manifest.num_images)
         self.batches: Iterator[Any] | None = None
-        self.monitor: Monitor | None = None
+        self.monitor: QualityMonitor | None = None
         self.ended_early = False
 
     def loop(self, start: int) -> int:
@@ -151,17 +152,17 @@ class Run:
             may_jit(self.strategy, self.config.train.jit_compile),
             sum_dtype(self.strategy),
         )
-        every, due = self.config.train, self.timetable
+        every, due = self.config.train, self.schedule
         first_batch = start + int(self.gan.batches_skipped.numpy())
         batches = self.batches = distributed_batches(
             self.config, self.strategy, self.manifest, first_batch * every.discriminator_steps
         )
-        out = Outputs(self.config, self.run_dir, self.chief, start, due.total_steps, due.epoch_at)
+        out = RunLogger(self.config, self.run_dir, self.chief, start, due.total_steps, due.epoch_at)
         if self.chief and self.config.evaluation.every_epochs:
-            self.monitor = Monitor(self.config, self.manifest, self.sampler, self.run_dir)
+            self.monitor = QualityMonitor(self.config, self.manifest, self.sampler, self.run_dir)
         self.ended_early = self._is_out_of_patience()
         out.message(self._opening_line(start))
-        interval, step = Interval(), start
+        interval, step = MetricsWindow(), start
         with SignalWatch() as signals, contextlib.closing(out):
             while step < due.total_steps and not self.ended_early:
                 steps = range(step + 1, due.end_of_call(step) + 1)
@@ -224,7 +225,7 @@ class Run:
         train_step: AdversarialStep,
         batches: Iterator[Any],
         steps: range,
-        interval: Interval,
+        interval: MetricsWindow,
         signals: SignalWatch,
     ) -> bool:
         """Runs some steps; returns whether this or another worker was told to stop."""
@@ -241,13 +242,13 @@ class Run:
             return bool(anyone_stops > 0)
         return signals.received is not None
 
-    def _save(self, step: int, out: Outputs) -> None:
+    def _save(self, step: int, out: RunLogger) -> None:
         self.checkpoints.check_finite(step)
         if self.chief:
             out.flush()
             self.checkpoints.save(step)
 
-    def _evaluate(self, step: int, out: Outputs) -> None:
+    def _evaluate(self, step: int, out: RunLogger) -> None:
         """Scores the generator on the chief, and lets all workers know whether that is enough."""
         if self.monitor:
             finding = self.monitor.evaluate(step)
@@ -261,7 +262,7 @@ class Run:
             settings = self.config.evaluation
             out.message(
                 f"no better {settings.best_by} in {settings.patience_evaluations} evaluations: "
-                f"ended at step {step}; the best is in {self.run_dir}/best."
+                f"ended at step {step}; the best is in {self.run_dir}/{BEST}."
             )
 
     def _is_out_of_patience(self) -> bool:
@@ -270,7 +271,7 @@ class Run:
         own = self.monitor is not None and self.monitor.out_of_patience
         return any_worker_says(self.strategy, own)
 
-    def _close(self, interval: Interval, step: int, out: Outputs) -> None:
+    def _close(self, interval: MetricsWindow, step: int, out: RunLogger) -> None:
         """Tells the interval's numbers and starts the next."""
         try:
             values = interval.means()
@@ -302,5 +303,5 @@ class Run:
         begins = f"goes on from step {start}" if start else "starts"
         return (
             f"{self.manifest.num_images} images of {self.config.data.source}, {replicas} "
-            f"replica(s); {begins} and ends at step {self.timetable.total_steps}. Compiling ..."
+            f"replica(s); {begins} and ends at step {self.schedule.total_steps}. Compiling ..."
         )

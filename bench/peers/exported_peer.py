@@ -35,7 +35,7 @@ class ExportedPeer(Peer):
         self.device = jax.devices(platform)[0]
         self.programs = {
             name: export.deserialize(bytearray(Path(folder, f"{name}.{platform}").read_bytes()))
-            for name in ("discriminator", "generator", "draw", "judge")
+            for name in ("discriminator", "generator", "draw", "discriminate")
         }
         rmsprop = functools.partial(
             optax.rmsprop, decay=RMSPROP_DECAY, eps=RMSPROP_EPSILON, eps_in_sqrt=True
@@ -79,9 +79,9 @@ class ExportedPeer(Peer):
         given = (*self.state.generator, *self.state.statistics, latents)
         return np.asarray(self.programs["draw"].call(*given)[0])
 
-    def judge(self, images: np.ndarray) -> np.ndarray:
+    def discriminate(self, images: np.ndarray) -> np.ndarray:
         """D without dropout."""
-        return np.asarray(self.programs["judge"].call(*self.state.discriminator, images)[0])
+        return np.asarray(self.programs["discriminate"].call(*self.state.discriminator, images)[0])
 
     def step(self) -> None:
         """Starts one step."""

@@ -133,7 +133,7 @@ class JaxPeer(Peer):
         """G in training mode."""
         return np.asarray(self._generate(self.state.generator, self.state.statistics, latents)[0])
 
-    def judge(self, images: np.ndarray) -> np.ndarray:
+    def discriminate(self, images: np.ndarray) -> np.ndarray:
         """D without dropout."""
         parameters = {"params": self.state.discriminator}
         return np.asarray(self.discriminator.apply(parameters, images, train=False))
@@ -151,7 +151,7 @@ class JaxPeer(Peer):
         images, updates = self.generator.apply(variables, latents, mutable=["batch_stats"])
         return images, updates["batch_stats"]
 
-    def _judge(self, parameters: Any, images: jax.Array, key: jax.Array) -> jax.Array:
+    def _discriminate(self, parameters: Any, images: jax.Array, key: jax.Array) -> jax.Array:
         return self.discriminator.apply(
             {"params": parameters}, images, train=True, rngs={"dropout": key}
         )
@@ -166,7 +166,7 @@ class JaxPeer(Peer):
         )
 
         def discriminator_loss(parameters: Any) -> jax.Array:
-            logits = self._judge(parameters, jnp.concatenate([real, fake]), keys[1])
+            logits = self._discriminate(parameters, jnp.concatenate([real, fake]), keys[1])
             real_logits, fake_logits = jnp.split(logits, 2)
             return 0.5 * (_bce(real_logits, self.task.real_label) + _bce(fake_logits, 0.0))
 
@@ -179,7 +179,7 @@ class JaxPeer(Peer):
         def generator_loss(parameters: Any) -> tuple[jax.Array, Any]:
             latents = jax.random.normal(keys[2], shape)
             drawn, statistics = self._generate(parameters, state.statistics, latents)
-            return _bce(self._judge(discriminator, drawn, keys[3]), 1.0), statistics
+            return _bce(self._discriminate(discriminator, drawn, keys[3]), 1.0), statistics
 
         (of_generator, statistics), gradients = jax.value_and_grad(generator_loss, has_aux=True)(
             state.generator

@@ -72,7 +72,7 @@ class _KerasPeer(Peer):
         """G in training mode."""
         return self.generator(latents, training=True).numpy()
 
-    def judge(self, images: np.ndarray) -> np.ndarray:
+    def discriminate(self, images: np.ndarray) -> np.ndarray:
         """D without dropout."""
         return self.discriminator(images, training=False).numpy()[:, 0]
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from bench.peers.peer import Arrays, Peer
 from bench.task import Task
 from trainer.config import Config
-from trainer.gan.state import build_gan
+from trainer.gan.build import build_gan
 from trainer.gan.step import AdversarialStep
 from trainer.strategy import make_strategy, may_jit, sum_dtype
 
@@ -92,7 +92,7 @@ class Ours(Peer):
         """G in training mode."""
         return self.gan.generator(tf.constant(latents), training=True).numpy()
 
-    def judge(self, images: np.ndarray) -> np.ndarray:
+    def discriminate(self, images: np.ndarray) -> np.ndarray:
         """D without dropout."""
         return self.gan.discriminator(tf.constant(images), training=True).numpy()
 

@@ -51,7 +51,7 @@ class Peer(abc.ABC):
         """G in training mode: [B, latent_dim] to [B, R, R, 1], float32."""
 
     @abc.abstractmethod
-    def judge(self, images: np.ndarray) -> np.ndarray:
+    def discriminate(self, images: np.ndarray) -> np.ndarray:
         """D without dropout: [B, R, R, 1] to logits [B], float32."""
 
     @abc.abstractmethod
@@ -75,7 +75,7 @@ class Peer(abc.ABC):
     ) -> Facts:
         """Starts from the given weights and tells what comes of them."""
         self.load(generator, discriminator)
-        drawn, logits = self.draw(latents), self.judge(images)
+        drawn, logits = self.draw(latents), self.discriminate(images)
         before = self.weights()
         losses = []
         for number in range(FIRST_STEPS):

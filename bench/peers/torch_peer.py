@@ -123,7 +123,7 @@ class TorchPeer(Peer):
             drawn = self.generator(torch.from_numpy(latents).to(self.device))
         return drawn.permute(0, 2, 3, 1).cpu().numpy()
 
-    def judge(self, images: np.ndarray) -> np.ndarray:
+    def discriminate(self, images: np.ndarray) -> np.ndarray:
         """D without dropout."""
         self.discriminator.eval()
         with torch.no_grad():

@@ -7,7 +7,7 @@ from bench.contest import Contest, Entry, FailedError, Summary, fastest, ratios,
 
 def logged(name: str, log: Path, seconds: float, fails_at: int = -1) -> Entry:
     arguments = {"name": name, "log": str(log), "seconds": seconds, "fails_at": fails_at}
-    return Entry(name, "tests.bench.waiting:Logged", arguments)
+    return Entry(name, "tests.helpers.waiting:Logged", arguments)
 
 
 def test_contestants_take_turns_in_processes_of_their_own(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_who_fails_is_left_out_and_says_why(tmp_path: Path) -> None:
     entries = [
         logged("a", tmp_path / "log", 0.5),
         logged("b", tmp_path / "log", 0.5, fails_at=4),
-        Entry("c", "tests.bench.waiting:dies"),
+        Entry("c", "tests.helpers.waiting:dies"),
         Entry("d", "tests.bench.no_such_module:Any"),
     ]
     with Contest(entries) as contest:

@@ -8,7 +8,7 @@ import tensorflow as tf
 from bench import flops
 from bench.programs import program_texts
 from bench.task import Task
-from tests.tiny import tiny_config
+from tests.helpers.tiny import tiny_config
 from trainer.config import Config
 
 

@@ -27,7 +27,7 @@ def test_exported_programs_are_our_step(tmp_path: Path) -> None:
         "platform": "cpu",
     }
     # In a process of its own, where nothing of TensorFlow's can help.
-    with Contest([Entry("exported", "tests.bench.waiting:exported_peer", arguments)]) as contest:
+    with Contest([Entry("exported", "tests.helpers.waiting:exported_peer", arguments)]) as contest:
         found = contest.ask_one("exported", "facts", *our_weights(), *some_inputs())
         assert not contest.ask_one("exported", "has_tensorflow")
     assert disagreements(found, our_facts(), 1e-3) == []

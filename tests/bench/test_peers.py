@@ -11,7 +11,7 @@ from bench.peers.ours import Ours
 from bench.peers.peer import Facts, Peer, disagreements
 from bench.task import Task
 from tests.conftest import make_strategy_of, real_batch
-from tests.tiny import tiny_config
+from tests.helpers.tiny import tiny_config
 from trainer.config import Config
 
 PEERS = {

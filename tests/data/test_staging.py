@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.gs import client_at, upload
-from tests.local_gcs import LocalGcs
+from tests.helpers.gs import client_at, upload
+from tests.helpers.local_gcs import LocalGcs
 from trainer.data import staging
 from trainer.data.staging import shard_paths
 from trainer.data.tfrecord import Manifest, check_sizes, read_manifest

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.mnist import real_mnist_dir
+from tests.helpers.mnist import real_mnist_dir
 from trainer.data.sources import open_source
 from trainer.errors import UserError
 from trainer.evaluation import features

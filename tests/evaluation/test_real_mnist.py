@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from tests.mnist import real_mnist_dir
+from tests.helpers.mnist import real_mnist_dir
 from trainer.data.sources import open_source
 from trainer.evaluation.evaluate import Evaluator
 from trainer.evaluation.features import Extractor, load_extractor

@@ -4,10 +4,10 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import run_steps
-from tests.tiny import tiny_config
-from tests.variants import SGD, changed
+from tests.helpers.tiny import tiny_config
+from tests.helpers.variants import SGD, changed
+from trainer.gan.build import build_gan, build_generator
 from trainer.gan.convolutions import ShiftedSumConv2D, UnitStrideConv2DTranspose
-from trainer.gan.state import build_gan, build_generator_of
 
 
 def plain_and_other(
@@ -87,5 +87,5 @@ def test_the_form_is_taken_where_xla_compiles_for_a_cpu() -> None:
         ("unit_stride", False, True),
     ):
         config.train.convolutions, config.train.jit_compile = form, jit_compile
-        convolution = build_generator_of(config).blocks[0].convolution
+        convolution = build_generator(config).blocks[0].convolution
         assert isinstance(convolution, UnitStrideConv2DTranspose) == expected

@@ -4,27 +4,32 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.gan.networks import Discriminator, Generator, build_discriminator, build_generator
+from trainer.config import Config, ModelConfig, TrainConfig
+from trainer.gan.build import build_discriminator, build_generator
+from trainer.gan.networks import Discriminator, Generator
 
 
-def generator(**changes: Any) -> Generator:
-    settings = dict(
-        resolution=28,
-        channels=1,
-        latent_dim=16,
-        filters=(8, 8, 4),
-        leaky_relu_slope=0.2,
-        batch_norm_momentum=0.9,
-        seed=0,
+def config(seed: int = 0, **changes: Any) -> Config:
+    settings: dict[str, Any] = dict(latent_dim=16, batch_norm_momentum=0.9)
+    return Config(
+        seed=seed,
+        model=ModelConfig(**(settings | changes)),
+        train=TrainConfig(convolutions="plain"),
     )
-    return build_generator(**(settings | changes))
 
 
-def discriminator(**changes: Any) -> Discriminator:
-    settings = dict(
-        resolution=28, channels=1, filters=(4, 8), leaky_relu_slope=0.2, dropout_rate=0.3, seed=0
+def generator(
+    filters: tuple[int, ...] = (8, 8, 4), class_embedding_dim: int = 0, **changes: Any
+) -> Generator:
+    if "norm" in changes:
+        changes["generator_norm"] = changes.pop("norm")
+    return build_generator(
+        config(generator_filters=filters, class_embedding_dim=class_embedding_dim, **changes)
     )
-    return build_discriminator(**(settings | changes))
+
+
+def discriminator(filters: tuple[int, ...] = (4, 8), **changes: Any) -> Discriminator:
+    return build_discriminator(config(discriminator_filters=filters, **changes))
 
 
 @pytest.mark.parametrize(
@@ -45,10 +50,10 @@ def test_shapes_and_ranges(
     assert images.shape == (4, resolution, resolution, channels)
     assert made.image_shape == images.shape[1:]
     assert images.min() >= -1 and images.max() <= 1 and images.std() > 0
-    judge = discriminator(filters=filters[1:], **shape)
-    logits = judge(images).numpy()
+    critic = discriminator(filters=filters[1:], **shape)
+    logits = critic(images).numpy()
     assert logits.shape == (4,)
-    np.testing.assert_allclose(judge.probability(images), 1 / (1 + np.exp(-logits)), rtol=1e-5)
+    np.testing.assert_allclose(critic.probability(images), 1 / (1 + np.exp(-logits)), rtol=1e-5)
 
 
 def test_weights_of_the_seed_model_counted_by_hand() -> None:
@@ -56,18 +61,18 @@ def test_weights_of_the_seed_model_counted_by_hand() -> None:
     dense = 256 * 6272 + 6272
     blocks = 4 * 4 * 128 * 128 + 4 * 128 + 4 * 4 * 128 * 64 + 4 * 64
     assert made.count_params() == dense + blocks + 5 * 5 * 64 + 1
-    judge = discriminator(filters=(64, 128))
-    assert judge.count_params() == 16 * 64 + 64 + 16 * 64 * 128 + 128 + 7 * 7 * 128 + 1
+    critic = discriminator(filters=(64, 128))
+    assert critic.count_params() == 16 * 64 + 64 + 16 * 64 * 128 + 128 + 7 * 7 * 128 + 1
 
 
 def test_residual_weights_counted_by_hand() -> None:
     made = generator(architecture="resnet", filters=(8, 6), resolution=8, latent_dim=3)
     block = 4 * 8 + 9 * 8 * 6 + 4 * 6 + 9 * 6 * 6 + 8 * 6  # norm, conv, norm, conv, shortcut
     assert made.count_params() == 3 * 128 + 128 + block + 4 * 6 + 9 * 6 + 1
-    judge = discriminator(architecture="resnet", filters=(4, 8))
+    critic = discriminator(architecture="resnet", filters=(4, 8))
     first = (9 * 4 + 4) + (9 * 16 + 4) + (4 + 4)
     second = (9 * 32 + 8) + (9 * 64 + 8) + (32 + 8)
-    assert judge.count_params() == first + second + 8 + 1
+    assert critic.count_params() == first + second + 8 + 1
 
 
 @pytest.mark.parametrize("architecture", ["dcgan", "resnet"])
@@ -93,21 +98,21 @@ def test_labels_change_images_and_logits(architecture: str) -> None:
     images = made(latents, zeros)
     np.testing.assert_array_equal(images, made(latents, zeros))
     assert np.abs(images - made(latents, twos)).max() > 1e-3
-    judge = discriminator(architecture=architecture, num_classes=3)
-    assert np.abs(judge(images, zeros) - judge(images, twos)).min() > 1e-4
+    critic = discriminator(architecture=architecture, num_classes=3)
+    assert np.abs(critic(images, zeros) - critic(images, twos)).min() > 1e-4
 
 
 def test_the_projection_by_hand() -> None:
-    judge = discriminator(num_classes=3)
+    critic = discriminator(num_classes=3)
     images = np.random.default_rng(0).uniform(-1, 1, (2, 28, 28, 1)).astype(np.float32)
     hidden = images
-    for block in judge.blocks:
+    for block in critic.blocks:
         hidden = block(hidden)
-    head, bias = judge.head.get_weights()
+    head, bias = critic.head.get_weights()
     plain = hidden.numpy().reshape(2, -1) @ head[:, 0] + bias
-    rows = judge.projection.get_weights()[0][[2, 1]]
+    rows = critic.projection.get_weights()[0][[2, 1]]
     hand = plain + (rows * hidden.numpy().mean((1, 2))).sum(1)
-    np.testing.assert_allclose(judge(images, tf.constant([2, 1])), hand, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(critic(images, tf.constant([2, 1])), hand, rtol=1e-4, atol=1e-5)
 
 
 def test_initial_weights_are_a_function_of_the_seed() -> None:

@@ -6,11 +6,11 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import build_gan_on, each_step, make_strategy_of, real_batch, run_steps
-from tests.tiny import tiny_config
-from tests.variants import SGD, VARIANTS, changed, variant
-from trainer.checkpoint import Checkpoints
+from tests.helpers.tiny import tiny_config
+from tests.helpers.variants import SGD, VARIANTS, changed, variant
 from trainer.gan.keyed_random import Purpose, group_key, normal, uniform
 from trainer.gan.state import Gan
+from trainer.run.checkpoints import Checkpoints
 
 
 def weights(model: keras.Model) -> list[np.ndarray]:
@@ -40,7 +40,7 @@ def test_one_step_is_what_the_formulas_say() -> None:
             x = tf.nn.leaky_relu(x, 0.2)
         return tf.tanh(tf.nn.conv2d(x, last, 1, "SAME") + bias2)
 
-    def judge(values: list[tf.Tensor], images: tf.Tensor, purpose: Purpose) -> tf.Tensor:
+    def discriminate(values: list[tf.Tensor], images: tf.Tensor, purpose: Purpose) -> tf.Tensor:
         kernel, bias, kernel2, bias2, head, head_bias = values
         x = tf.nn.leaky_relu(tf.nn.conv2d(images, kernel, 2, "SAME") + bias, 0.2)
         x = tf.nn.leaky_relu(tf.nn.conv2d(x, kernel2, 2, "SAME") + bias2, 0.2)
@@ -57,7 +57,7 @@ def test_one_step_is_what_the_formulas_say() -> None:
         tape.watch(d_values)
         fake = generate(g_values, Purpose.DISCRIMINATOR_LATENTS)
         both = tf.concat([real, fake], axis=0)
-        logits = judge(d_values, both, Purpose.DISCRIMINATOR_DROPOUT)
+        logits = discriminate(d_values, both, Purpose.DISCRIMINATOR_DROPOUT)
         real_logits, fake_logits = logits[:8], logits[8:]
         p_real, p_fake = tf.sigmoid(real_logits), tf.sigmoid(fake_logits)
         real_loss = -tf.reduce_mean(0.9 * tf.math.log(p_real) + 0.1 * tf.math.log(1 - p_real))
@@ -71,7 +71,7 @@ def test_one_step_is_what_the_formulas_say() -> None:
     with tf.GradientTape() as tape:
         tape.watch(g_values)
         fake = generate(g_values, Purpose.GENERATOR_LATENTS)
-        logits = judge([tf.constant(v) for v in d_after], fake, Purpose.GENERATOR_DROPOUT)
+        logits = discriminate([tf.constant(v) for v in d_after], fake, Purpose.GENERATOR_DROPOUT)
         g_loss = -tf.reduce_mean(tf.math.log(tf.sigmoid(logits)))
     gradients = tape.gradient(g_loss, g_values)
 
@@ -120,7 +120,7 @@ def test_xla_on_and_off_agree() -> None:
 
 def state(gan: Gan) -> dict[str, np.ndarray]:
     parts = [gan.generator, gan.discriminator, gan.generator_optimizer, gan.discriminator_optimizer]
-    parts += [gan.average] if gan.average else []
+    parts += [gan.ema] if gan.ema else []
     return {f"{i} {v.path}": v.numpy() for i, part in enumerate(parts) for v in part.variables}
 
 
@@ -237,8 +237,8 @@ def test_the_average_follows_the_closed_form(ramp: float) -> None:
     hand = [
         sum(s * w for s, w in zip(shares, each, strict=True)) for each in zip(*history, strict=True)
     ]
-    assert len(hand) == len(gan.average.variables) == 14  # moving statistics too
-    for value, expected in zip(weights(gan.average), hand, strict=True):
+    assert len(hand) == len(gan.ema.variables) == 14  # moving statistics too
+    for value, expected in zip(weights(gan.ema), hand, strict=True):
         np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-7)
 
 

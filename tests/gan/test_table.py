@@ -5,8 +5,8 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import build_gan_on, make_strategy_of, run_steps
-from tests.tiny import tiny_config
-from tests.variants import LIPSCHITZ, changed
+from tests.helpers.tiny import tiny_config
+from tests.helpers.variants import LIPSCHITZ, changed
 from trainer.config_sections import OBJECTIVES
 from trainer.gan.state import Gan
 
@@ -43,8 +43,8 @@ def test_cell(objective: str, option: str) -> None:
     elif option == "penalty":
         assert metrics[0]["loss/penalty"] > 0
     elif option == "average":
-        assert gan.average is not None
-        for average, now in zip(gan.average.variables, gan.generator.variables, strict=True):
+        assert gan.ema is not None
+        for average, now in zip(gan.ema.variables, gan.generator.variables, strict=True):
             assert len(now.shape) == 1 or (average.numpy() != now.numpy()).any(), now.path
     elif option == "conditional":
         latents = tf.ones((1, config.model.latent_dim))

@@ -9,7 +9,7 @@ pytest.importorskip("kubernetes", reason="needs the extra launch")
 from launch.backend import JobState
 from launch.errors import LaunchError, ServiceError
 from launch.gke import Gke
-from tests.launch.gke_cluster import (
+from tests.helpers.gke_cluster import (
     JOBS,
     JOBSETS,
     NOT_FOUND,
@@ -19,8 +19,8 @@ from tests.launch.gke_cluster import (
     gke_of,
     refusal,
 )
-from tests.launch.gke_jobs import condition, golden, job, job_object, jobset_object, pod, tpu_job
-from tests.launch.loopback import Answer, Loopback
+from tests.helpers.gke_jobs import condition, golden, job, job_object, jobset_object, pod, tpu_job
+from tests.helpers.loopback import Answer, Loopback
 
 
 @pytest.fixture

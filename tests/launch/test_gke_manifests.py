@@ -8,7 +8,7 @@ pytest.importorskip("kubernetes", reason="needs the extra launch")
 
 from launch.errors import LaunchError
 from launch.gke_manifests import as_plain, build
-from tests.launch.gke_jobs import golden, job, tpu_job
+from tests.helpers.gke_jobs import golden, job, tpu_job
 
 _PLACES = ["cpu", "l4-1", "a100-8", "h100-8", "v5e-1", "v5e-4", "v5e-8", "v5p-8", "v6e-8"]
 

@@ -6,9 +6,9 @@ import pytest
 pytest.importorskip("kubernetes", reason="needs the extra launch")
 
 from launch.backend import JobState
-from tests.launch.gke_cluster import JOBS, JOBSETS, PODS, empty_cluster, gke_of
-from tests.launch.gke_jobs import condition, job_object, jobset_object, pod
-from tests.launch.loopback import Loopback
+from tests.helpers.gke_cluster import JOBS, JOBSETS, PODS, empty_cluster, gke_of
+from tests.helpers.gke_jobs import condition, job_object, jobset_object, pod
+from tests.helpers.loopback import Loopback
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import pytest
 
 from launch.errors import LaunchError
 from launch.job import check_for_cloud
-from tests.launch.jobs import a_job
+from tests.helpers.jobs import a_job
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ pytest.importorskip("kubernetes", reason="needs the extra launch")
 from launch import main
 from launch.errors import ServiceError
 from launch.kubernetes_api import connect
-from tests.launch.gke_jobs import condition, job_object
-from tests.launch.loopback import Loopback
+from tests.helpers.gke_jobs import condition, job_object
+from tests.helpers.loopback import Loopback
 
 _JOB = "/apis/batch/v1/namespaces/default/jobs/mnist"
 _PODS = "/api/v1/namespaces/default/pods"

@@ -17,8 +17,8 @@ import pytest
 from launch.backend import JobState
 from launch.errors import LaunchError, ServiceError
 from launch.local import Local
-from tests.command import ENVIRONMENT, assert_same_bits, command_on_20_images, wait_for
-from tests.launch.jobs import a_job
+from tests.helpers.command import ENVIRONMENT, assert_same_bits, command_on_20_images, wait_for
+from tests.helpers.jobs import a_job
 
 ROOT = str(Path(__file__).parents[2])
 

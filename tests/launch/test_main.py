@@ -8,7 +8,7 @@ import launch.main
 from launch.backend import JobState, JobStatus
 from launch.errors import ServiceError
 from launch.main import main
-from tests.launch.jobs import a_job
+from tests.helpers.jobs import a_job
 
 JOB = ["--backend=gke", "--config=configs/mnist.py", "--run_dir=gs://bucket/runs/mnist_best/"]
 JOB += ["--image=trainer:1", "--accelerator=v5e-8"]

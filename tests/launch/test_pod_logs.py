@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip("kubernetes", reason="needs the extra launch")
 
 from launch.errors import ServiceError
-from tests.launch.gke_cluster import (
+from tests.helpers.gke_cluster import (
     JOBS,
     JOBSETS,
     NOT_FOUND,
@@ -14,8 +14,8 @@ from tests.launch.gke_cluster import (
     gke_of,
     refusal,
 )
-from tests.launch.gke_jobs import condition, job_object, jobset_object, pod
-from tests.launch.loopback import Answer, Loopback
+from tests.helpers.gke_jobs import condition, job_object, jobset_object, pod
+from tests.helpers.loopback import Answer, Loopback
 
 
 @pytest.fixture

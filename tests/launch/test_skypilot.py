@@ -12,7 +12,7 @@ import yaml
 from launch import main
 from launch.errors import LaunchError
 from launch.skypilot import render_task
-from tests.launch.gke_jobs import IMAGE, job, tpu_job
+from tests.helpers.gke_jobs import IMAGE, job, tpu_job
 
 
 def _task(*arguments: Any, **options: Any) -> dict[str, Any]:

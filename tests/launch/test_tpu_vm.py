@@ -24,9 +24,9 @@ import launch.main
 from launch.backend import JobState, JobStatus
 from launch.errors import LaunchError, ServiceError
 from launch.tpu_vm import TpuVm
-from tests.launch.jobs import a_job
-from tests.launch.loopback import Answer, Loopback, google_error
-from tests.launch.tpu_api import PARENT, Initiator, State, TpuApi
+from tests.helpers.jobs import a_job
+from tests.helpers.loopback import Answer, Loopback, google_error
+from tests.helpers.tpu_api import PARENT, Initiator, State, TpuApi
 
 GOLDEN = Path(__file__).parent / "golden/tpu_vm_mnist.json"
 OBJECTS = "/storage/v1/b/bucket/o"

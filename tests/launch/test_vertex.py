@@ -26,7 +26,7 @@ from launch.catalog import find_accelerator
 from launch.errors import LaunchError, ServiceError
 from launch.job import JobSpec
 from launch.vertex import Vertex
-from tests.launch.loopback import Answer, Loopback, google_error
+from tests.helpers.loopback import Answer, Loopback, google_error
 
 GOLDEN = Path(__file__).parent / "golden"
 PARENT = "/v1/projects/p/locations/us-west4"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.report.made_up_run import make_full_run
+from tests.helpers.made_up_run import make_full_run
 from trainer.report.page import write_report
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")

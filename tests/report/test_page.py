@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.report.made_up_run import FID, ODD, Page, log_line, make_full_run, make_run
-from tests.tiny import tiny_config
+from tests.helpers.made_up_run import FID, ODD, Page, log_line, make_full_run, make_run
+from tests.helpers.tiny import tiny_config
 from trainer.errors import UserError
 from trainer.report.charts import COLOURS
 from trainer.report.markup import DASH

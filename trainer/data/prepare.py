@@ -28,12 +28,12 @@ import tensorflow as tf
 from absl import app, flags
 from tqdm import tqdm
 
-from trainer.bucket import check_writable, is_gs
-from trainer.bucket_errors import naming_buckets_of_streams
-from trainer.command_line import parse_flags
+from trainer.cli.parsing import parse_flags
 from trainer.data import sources, tfrecord
 from trainer.data.tfrecord import Manifest
 from trainer.errors import StorageOutageError, UserError
+from trainer.storage.bucket import check_writable, is_gs
+from trainer.storage.bucket_errors import naming_buckets_of_streams
 
 
 def prepare(

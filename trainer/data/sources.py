@@ -24,8 +24,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from trainer.bucket import is_gs
 from trainer.errors import UserError
+from trainer.storage.bucket import is_gs
 
 Uint8Array = npt.NDArray[np.uint8]
 Example = tuple[Uint8Array, int]

@@ -24,11 +24,11 @@ from typing import IO
 
 import tensorflow as tf
 
-from trainer.bucket import fetch, is_gs
-from trainer.bucket_errors import DamagedError
 from trainer.data.tfrecord import Manifest, Shard, sha256_of
 from trainer.errors import UserError
-from trainer.files import temporary_name
+from trainer.storage.bucket import fetch, is_gs
+from trainer.storage.bucket_errors import DamagedError
+from trainer.storage.files import temporary_name
 
 log = logging.getLogger(__name__)
 

@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 
-from trainer.bucket import file_sizes, is_gs
 from trainer.errors import UserError
-from trainer.files import temporary_name, write_text
-from trainer.png import png
+from trainer.storage.bucket import file_sizes, is_gs
+from trainer.storage.files import temporary_name, write_text
+from trainer.storage.png import png
 
 SCHEMA_VERSION = 1
 MANIFEST_NAME = "manifest.json"

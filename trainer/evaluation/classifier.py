@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.errors import UserError
-from trainer.files import write_bytes
+from trainer.storage.files import write_bytes
 
 FEATURE_SIZE = 64
 FILE_NAME = "classifier.npz"  # in a folder of records

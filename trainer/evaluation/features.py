@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from trainer.errors import UserError
 from trainer.evaluation.classifier import FILE_NAME, Classifier
-from trainer.evaluation.own_model import is_own_model, load_own_model
+from trainer.evaluation.custom_model import is_custom_model, load_custom_model
 
 NAMES = ("auto", "mnist", "records", "random")
 
@@ -127,8 +127,8 @@ def load_extractor(name: str, records_dir: str, image_shape: tuple[int, int, int
                 f"with {train}."
             )
         return _of_classifier(name, classifier_path, image_shape, f"make it again with {train}.")
-    if is_own_model(name):
-        own = load_own_model(name, image_shape)
+    if is_custom_model(name):
+        own = load_custom_model(name, image_shape)
         return Extractor(own.stem, own.content_hash, image_shape, own.network)
     near = difflib.get_close_matches(name, NAMES, n=1)
     hint = f"; did you mean {near[0]}?" if near else "."

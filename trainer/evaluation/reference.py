@@ -15,7 +15,7 @@ from trainer.data.tfrecord import Manifest
 from trainer.errors import UserError
 from trainer.evaluation.features import Extractor
 from trainer.evaluation.neighbours import duplicate_threshold
-from trainer.files import write_bytes
+from trainer.storage.files import write_bytes
 
 log = logging.getLogger(__name__)
 

@@ -25,13 +25,13 @@ import tensorflow as tf
 from absl import app, flags
 from tqdm import tqdm
 
-from trainer.bucket_errors import naming_buckets_of_streams
-from trainer.command_line import parse_flags
+from trainer.cli.parsing import parse_flags
 from trainer.data import pipeline, sources, tfrecord
 from trainer.data.tfrecord import Manifest
 from trainer.errors import StorageOutageError, UserError
 from trainer.evaluation.classifier import FILE_NAME, Classifier, build_network
-from trainer.files import temporary_name
+from trainer.storage.bucket_errors import naming_buckets_of_streams
+from trainer.storage.files import temporary_name
 
 EPOCHS = 20
 

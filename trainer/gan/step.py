@@ -1,12 +1,12 @@
-"""The adversarial step: D's updates, then G's, by compiled programs and sums over all groups.
+"""The adversarial step: D's updates, then G's, by compiled gradients and sums over all groups.
 
 A step updates D `train.discriminator_steps` times, each time on fresh real and generated
 images, then G through the updated D (Goodfellow et al. 2014, algorithm 1).
 
-The gradient programs are pure and compiled; every write to a variable stays outside them.
+The gradients are pure functions and compiled; every write to a variable stays outside them.
 
-The same numbers on any number of replicas: a program always computes one group, so a
-group's gradients have the same bits wherever it is computed; and the groups are added
+The same numbers on any number of replicas: a compiled function always computes one group, so
+a group's gradients have the same bits wherever it is computed; and the groups are added
 up in float64, in which sums of float32 do not depend on the order. Only the sum over all
 replicas is divided, since a part of it would be rounded, unless the divisor is a power of two.
 """
@@ -18,17 +18,10 @@ import keras
 import tensorflow as tf
 
 from trainer.config import Config
-from trainer.gan.programs import GradientPrograms, Metrics, Result, Weights
+from trainer.gan.gradients import Group, GroupGradients, Metrics, Result, Weights
+from trainer.gan.metric_names import metric_names
 from trainer.gan.state import Gan
 
-METRICS = (
-    "loss/generator",
-    "loss/discriminator",
-    "loss/discriminator_real",
-    "loss/discriminator_fake",
-    "discriminator/real_probability",
-    "discriminator/fake_probability",
-)
 Batch = tuple[Any, Any]
 """Real images, [B / replicas, H, W, C] uint8 on each replica, and labels, [B / replicas] int32."""
 
@@ -44,13 +37,13 @@ class AdversarialStep:
         jit_compile: bool = True,
         sum_dtype: tf.DType = tf.float64,
     ) -> None:
-        """Prepares the programs; they are compiled at the first call.
+        """Prepares the gradients; they are compiled at the first call.
 
         Args:
             gan: what the step updates, built under `strategy.scope()`.
             config: a validated config.
             strategy: its replicas must be able to share out the groups evenly.
-            jit_compile: whether XLA compiles the gradient programs.
+            jit_compile: whether XLA compiles the gradients.
             sum_dtype: in which groups are added up; float32 gives up the last bits.
         """
         self.gan = gan
@@ -59,9 +52,11 @@ class AdversarialStep:
         self.num_groups = config.train.global_batch_size // config.group_size
         self.groups_per_replica = self.num_groups // strategy.num_replicas_in_sync
         self.sum_dtype = sum_dtype
-        programs = GradientPrograms(gan, config)
-        self.discriminator_program = tf.function(programs.of_discriminator, jit_compile=jit_compile)
-        self.generator_program = tf.function(programs.of_generator, jit_compile=jit_compile)
+        gradients = GroupGradients(gan, config)
+        self.discriminator_gradients = tf.function(
+            gradients.of_discriminator, jit_compile=jit_compile
+        )
+        self.generator_gradients = tf.function(gradients.of_generator, jit_compile=jit_compile)
 
     @tf.function
     def __call__(self, batches: Sequence[Batch], stop: tf.Tensor) -> tuple[Metrics, tf.Tensor]:
@@ -91,7 +86,7 @@ class AdversarialStep:
         Returns:
             The metrics of each step, [steps] float32, and the mean of all `stop`.
         """
-        names = self._metric_names()
+        names = metric_names(penalized=self.config.loss.penalty != "none")
         series = {name: tf.TensorArray(tf.float32, steps) for name in names}
         anyone_stops = tf.zeros([])
         for index in tf.range(steps):
@@ -101,12 +96,11 @@ class AdversarialStep:
         return {name: values.stack() for name, values in series.items()}, anyone_stops
 
     def _step(self, batches: Sequence[Batch], stop: tf.Tensor) -> tuple[Metrics, tf.Tensor]:
-        # The batch, not the step, is what decides data, noise and dropout: a rollback that
+        # The number of the batch, not of the step, keys data, noise and dropout: a rollback that
         # skips batches must not meet the same noise again.
-        batch = self.gan.step + self.gan.batches_skipped
-        average_keeps = self._average_keeps()
+        batch_number = self.gan.step + self.gan.batches_skipped
         metrics, stops = self.strategy.run(
-            self.replica_step, args=(batches, batch, average_keeps, stop)
+            self.replica_step, args=(batches, batch_number, self._ema_decay(), stop)
         )
         self.gan.step.assign_add(1)
         first = self.strategy.experimental_local_results
@@ -114,92 +108,100 @@ class AdversarialStep:
 
     def replica_step(
         self,
-        batches: Sequence[tuple[tf.Tensor, tf.Tensor]],
-        batch: tf.Tensor,
-        average_keeps: tf.Tensor,
+        batches: Sequence[Batch],
+        batch_number: tf.Tensor,
+        ema_decay: tf.Tensor,
         stop: tf.Tensor,
     ) -> tuple[Metrics, tf.Tensor]:
         """What each replica runs; call it in a replica context, as `strategy.run` does.
 
         Args:
             batches: this replica's share of D's batches.
-            batch: scalar int64, the number of the step's batch.
-            average_keeps: scalar float32, the share of itself that G's average keeps.
+            batch_number: scalar int64, of the step.
+            ema_decay: scalar float32, the share of itself that G's moving average keeps.
             stop: as `__call__` takes it.
 
         Returns:
             As `__call__`.
         """
-        gan, optimizers = self.gan, self.config.optimizer
-        of_updates = []
-        for number, (images, labels) in enumerate(batches):
-            generator, discriminator = Weights.of(gan.generator), Weights.of(gan.discriminator)
-            result = self._sum_over_groups(
-                self._discriminator_result(generator, discriminator, *group)
-                for group in self._groups(images, labels, batch * len(batches) + number)
-            )
-            clip_norm = optimizers.discriminator.clip_norm
-            self._update(gan.discriminator, gan.discriminator_optimizer, result, clip_norm)
-            of_updates.append(result.metrics)
+        gan, config = self.gan, self.config
+        d_metrics = []
+        for update, batch in enumerate(batches):
+            d_before = Weights.of(gan.discriminator)
+            number = batch_number * len(batches) + update
+            d_metrics.append(self._update_discriminator(batch, number, d_before))
 
-        if self.config.train.update_order == "alternating":
-            discriminator = Weights.of(gan.discriminator)
+        # Alternating: G learns from the updated D. Simultaneous: from D's weights before its last
+        # update. In both, the relativistic objectives look at the images of that update again.
+        alternating = config.train.update_order == "alternating"
+        d_seen = Weights.of(gan.discriminator) if alternating else d_before
+        g_metrics = self._update_generator(batches[-1], batch_number, d_seen)
+        if gan.ema is not None:
+            _move_average(gan.ema, gan.generator, ema_decay)
+
+        d_means, g_means, anyone_stops = _means_over_replicas(
+            (_added(d_metrics), self.num_groups * len(batches)),
+            (g_metrics, self.num_groups),
+            (tf.cast(stop, self.sum_dtype), self.strategy.num_replicas_in_sync),
+        )
+        return d_means | g_means, anyone_stops
+
+    def _update_discriminator(
+        self, batch: Batch, batch_number: tf.Tensor, discriminator: Weights
+    ) -> Metrics:
+        """Updates D from its weights, on a batch and G's images; the groups' summed metrics."""
+        generator = Weights.of(self.gan.generator)
         result = self._sum_over_groups(
-            self.generator_program(generator, discriminator, *group)
-            for group in self._groups(images, labels, batch)
+            self._penalized_gradients(generator, discriminator, group)
+            for group in self._groups(batch, batch_number)
         )
-        clip_norm = optimizers.generator.clip_norm
-        self._update(gan.generator, gan.generator_optimizer, result, clip_norm)
-        if gan.average is not None:
-            _move_average(gan.average, gan.generator, average_keeps)
+        clip_norm = self.config.optimizer.discriminator.clip_norm
+        self._apply(self.gan.discriminator, self.gan.discriminator_optimizer, result, clip_norm)
+        return result.metrics
 
-        of_discriminator = tf.nest.map_structure(lambda *of: tf.add_n(of), *of_updates)
-        sums = _sum_over_replicas([of_discriminator, result.metrics, tf.cast(stop, self.sum_dtype)])
-        counts = self.num_groups * len(batches), self.num_groups, self.strategy.num_replicas_in_sync
-        of_discriminator, of_generator, anyone_stops = (
-            tf.nest.map_structure(lambda s, n=count: tf.cast(s / n, tf.float32), total)
-            for total, count in zip(sums, counts, strict=True)
+    def _update_generator(
+        self, batch: Batch, batch_number: tf.Tensor, discriminator: Weights
+    ) -> Metrics:
+        """Updates G through a discriminator's weights; the groups' summed metrics."""
+        generator = Weights.of(self.gan.generator)
+        result = self._sum_over_groups(
+            self.generator_gradients(generator, discriminator, group)
+            for group in self._groups(batch, batch_number)
         )
-        return of_discriminator | of_generator, anyone_stops
+        clip_norm = self.config.optimizer.generator.clip_norm
+        self._apply(self.gan.generator, self.gan.generator_optimizer, result, clip_norm)
+        return result.metrics
 
-    def _groups(
-        self, images: tf.Tensor, labels: tf.Tensor, batch: tf.Tensor
-    ) -> Iterator[tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]]:
-        """This replica's groups: images, labels, number of the batch, place in the batch."""
+    def _groups(self, batch: Batch, batch_number: tf.Tensor) -> Iterator[Group]:
+        """This replica's groups of a batch."""
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         first = tf.cast(replica, tf.int64) * self.groups_per_replica
-        shares = (tf.split(part, self.groups_per_replica) for part in (images, labels))
-        for place, (group_images, group_labels) in enumerate(zip(*shares, strict=True)):
-            yield group_images, group_labels, batch, first + place
+        shares = (tf.split(part, self.groups_per_replica) for part in batch)
+        for index, (images, labels) in enumerate(zip(*shares, strict=True)):
+            yield Group(images, labels, batch_number, first + index)
 
-    def _discriminator_result(
-        self,
-        generator: Weights,
-        discriminator: Weights,
-        images: tf.Tensor,
-        labels: tf.Tensor,
-        batch: tf.Tensor,
-        group: tf.Tensor,
+    def _penalized_gradients(
+        self, generator: Weights, discriminator: Weights, group: Group
     ) -> Result:
-        """D's program, with the penalty where it is due."""
-        arguments = (generator, discriminator, images, labels, batch, group)
+        """D's gradients, with the penalty where it is due."""
         penalized, every = self.config.loss.penalty != "none", self.config.loss.penalty_every_steps
+
+        def gradients(with_penalty: bool) -> Result:
+            return self.discriminator_gradients(
+                generator, discriminator, group, with_penalty=with_penalty
+            )
+
         if not penalized or every == 1:
-            return self.discriminator_program(*arguments, with_penalty=penalized)
-        return tf.cond(
-            batch % every == 0,
-            lambda: self.discriminator_program(*arguments, with_penalty=True),
-            lambda: self.discriminator_program(*arguments, with_penalty=False),
-        )
+            return gradients(penalized)
+        is_due = group.batch_number % every == 0
+        return tf.cond(is_due, lambda: gradients(True), lambda: gradients(False))
 
-    def _sum_over_groups(self, of_groups: Iterable[Result]) -> Result:
+    def _sum_over_groups(self, groups: Iterable[Result]) -> Result:
         """The sum over this replica's groups."""
-        return tf.nest.map_structure(
-            lambda *values: tf.add_n([tf.cast(value, self.sum_dtype) for value in values]),
-            *of_groups,
-        )
+        casted = [tf.nest.map_structure(lambda v: tf.cast(v, self.sum_dtype), g) for g in groups]
+        return _added(casted)
 
-    def _update(
+    def _apply(
         self,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
@@ -228,8 +230,8 @@ class AdversarialStep:
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         return [tf.where(tf.equal(replica, 0), gradient, 0.0) for gradient in whole]
 
-    def _average_keeps(self) -> tf.Tensor:
-        """Share of itself that G's average keeps, scalar float32.
+    def _ema_decay(self) -> tf.Tensor:
+        """Share of itself that G's moving average keeps in this step, scalar float32.
 
         Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", with
         the ramp-up of the authors' code: early on the half-life grows with the images so far.
@@ -242,9 +244,19 @@ class AdversarialStep:
         # A half-life of 0 keeps nothing.
         return tf.cast(0.5 ** (train.global_batch_size / half_life), tf.float32)
 
-    def _metric_names(self) -> list[str]:
-        penalty = [] if self.config.loss.penalty == "none" else ["loss/penalty"]
-        return [*METRICS, *penalty]
+
+def _means_over_replicas(*sums_and_counts: tuple[Any, int]) -> list[Any]:
+    """Nests of one replica's sums, each with the count over all replicas, to float32 means."""
+    totals = _sum_over_replicas([sums for sums, _ in sums_and_counts])
+    return [
+        tf.nest.map_structure(lambda total, n=count: tf.cast(total / n, tf.float32), nest)
+        for nest, (_, count) in zip(totals, sums_and_counts, strict=True)
+    ]
+
+
+def _added(nests: Sequence[Any]) -> Any:
+    """Nests of the same structure, added up leaf by leaf."""
+    return tf.nest.map_structure(lambda *leaves: tf.add_n(leaves), *nests)
 
 
 def _sum_over_replicas(values: Any) -> Any:
@@ -252,8 +264,8 @@ def _sum_over_replicas(values: Any) -> Any:
     return context.all_reduce(tf.distribute.ReduceOp.SUM, values)
 
 
-def _move_average(average: keras.Model, current: keras.Model, keeps: tf.Tensor) -> None:
-    """Weights and statistics of `average` to keeps * average + (1 - keeps) * current."""
-    for old, new in zip(average.variables, current.variables, strict=True):
+def _move_average(ema: keras.Model, current: keras.Model, decay: tf.Tensor) -> None:
+    """Weights and statistics of `ema` to decay * ema + (1 - decay) * current."""
+    for old, new in zip(ema.variables, current.variables, strict=True):
         new_value = tf.convert_to_tensor(new.value)
-        old.assign(new_value + keeps * (tf.convert_to_tensor(old.value) - new_value))
+        old.assign(new_value + decay * (tf.convert_to_tensor(old.value) - new_value))

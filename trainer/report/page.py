@@ -9,7 +9,6 @@ from html import escape
 import tensorflow as tf
 
 from trainer.errors import UserError
-from trainer.files import write_text
 from trainer.report.charts import COLOURS
 from trainer.report.fields import config, environment
 from trainer.report.record import Records, read_run
@@ -22,6 +21,7 @@ from trainer.report.sections import (
     quality,
     throughput,
 )
+from trainer.storage.files import write_text
 
 _PICTURE_BYTES = 6_000_000  # 8 MB as text; the rest of the page takes less than 2 MB
 _SECTIONS = (

@@ -5,17 +5,27 @@ import datetime
 import json
 import math
 import os
-import re
 import statistics
 from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
-from trainer.checkpoint import read_config
 from trainer.config import Config
 from trainer.report.charts import Point
-from trainer.summaries import read_metrics
+from trainer.run.metrics_file import read_metrics
+from trainer.run.run_dir import (
+    CONFIG,
+    ENVIRONMENT,
+    METRICS,
+    NEAREST,
+    QUALITY_FLOOR,
+    SAMPLES,
+    TIMELAPSE,
+    epoch_of_grid,
+    grid_paths,
+    read_config,
+)
 
 _GRIDS_AT_MOST = 40
 
@@ -103,24 +113,24 @@ def read_run(run_dir: str, picture_bytes: int) -> RunRecord:
         UserError: the directory holds no run.
     """
     config = read_config(run_dir)
-    numbers = os.path.join(run_dir, "metrics.jsonl")
+    numbers = os.path.join(run_dir, METRICS)
     has_numbers = tf.io.gfile.exists(numbers)
-    changed = tf.io.gfile.stat(numbers if has_numbers else os.path.join(run_dir, "config.json"))
+    changed = tf.io.gfile.stat(numbers if has_numbers else os.path.join(run_dir, CONFIG))
     too_large: list[str] = []
     return RunRecord(
         name=os.path.basename(os.path.abspath(run_dir)),
         config=config,
-        environment=_json_object(os.path.join(run_dir, "environment.json")),
+        environment=_json_object(os.path.join(run_dir, ENVIRONMENT)),
         metrics=read_metrics(run_dir),
         floor={
             metric: value
-            for metric, given in _json_object(os.path.join(run_dir, "quality_floor.json")).items()
+            for metric, given in _json_object(os.path.join(run_dir, QUALITY_FLOOR)).items()
             if (value := _finite(given)) is not None
         },
         changed=datetime.datetime.fromtimestamp(changed.mtime_nsec / 1e9, datetime.UTC),
         grids=_grids(run_dir, picture_bytes // 2, too_large),
-        timelapse=_picture(run_dir, "timelapse.gif", picture_bytes // 4, too_large),
-        nearest=_picture(run_dir, "nearest.png", picture_bytes // 4, too_large),
+        timelapse=_picture(run_dir, TIMELAPSE, picture_bytes // 4, too_large),
+        nearest=_picture(run_dir, NEAREST, picture_bytes // 4, too_large),
         too_large=too_large,
     )
 
@@ -133,16 +143,14 @@ def evenly_chosen(items: Sequence[str], count: int) -> list[str]:
 
 
 def _grids(run_dir: str, bytes_at_most: int, too_large: list[str]) -> dict[int, bytes]:
-    paths = tf.io.gfile.glob(os.path.join(run_dir, "samples", "epoch_*.png"))
-    epochs = {path: int(found[1]) for path in paths if (found := re.search(r"_(\d+)\.png$", path))}
-    ordered = sorted(epochs, key=lambda path: epochs[path])
+    ordered = grid_paths(run_dir)
     sizes = {path: tf.io.gfile.stat(path).length for path in ordered}
     for count in range(min(_GRIDS_AT_MOST, len(ordered)), 0, -1):
         chosen = evenly_chosen(ordered, count)
         if sum(sizes[path] for path in chosen) <= bytes_at_most:
-            return {epochs[path]: _content(path) for path in chosen}
+            return {epoch_of_grid(path): _content(path) for path in chosen}
     if ordered:
-        too_large.append(f"samples/epoch_*.png ({sizes[ordered[-1]] / 1e6:.1f} MB each)")
+        too_large.append(f"{SAMPLES}/epoch_*.png ({sizes[ordered[-1]] / 1e6:.1f} MB each)")
     return {}
 
 

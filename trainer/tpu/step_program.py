@@ -14,7 +14,7 @@ from tensorflow.compiler.tf2xla.ops import gen_xla_ops
 from tensorflow.python.distribute.one_device_strategy import OneDeviceExtended
 
 from trainer.config import Config
-from trainer.gan.state import build_gan
+from trainer.gan.build import build_gan
 from trainer.gan.step import AdversarialStep
 
 
@@ -49,7 +49,7 @@ class _Extended(OneDeviceExtended):
 
 
 def step_program(config: Config, strategy: ReplicaOfMany) -> bytes:
-    """The whole step on one replica: all updates of D, then G's, all-reduces, optimizers, average.
+    """The whole step on one replica: updates of D and G, all-reduces, optimizers, average of G.
 
     The groups are added up in float32, as on a TPU. `train.convolutions=auto` must have been
     resolved for a TPU, since here it would look at this machine.
@@ -70,14 +70,14 @@ def step_program(config: Config, strategy: ReplicaOfMany) -> bytes:
     @tf.function(jit_compile=True)
     def program(
         replica: tf.Tensor,
-        batch: tf.Tensor,
-        average_keeps: tf.Tensor,
+        batch_number: tf.Tensor,
+        ema_decay: tf.Tensor,
         stop: tf.Tensor,
         *images_and_labels: tf.Tensor,
     ) -> Any:
         batches = list(zip(images_and_labels[::2], images_and_labels[1::2], strict=True))
         with tf.distribute.ReplicaContext(strategy, replica):
-            return step.replica_step(batches, batch, average_keeps, stop)
+            return step.replica_step(batches, batch_number, ema_decay, stop)
 
     compiler_ir = program.experimental_get_compiler_ir(*_arguments(config, strategy))
     # TensorFlow lowers the same operations for every platform and has no TPU's at hand.

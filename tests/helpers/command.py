@@ -1,0 +1,95 @@
+"""The command line as users call it, on a folder of its own."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from launch.worker_group import free_ports, tf_configs
+from trainer.data.prepare import prepare
+
+CONFIG = """
+from tests.helpers.tiny import tiny_config
+
+def get_config():
+    return tiny_config({records!r})
+"""
+
+ENVIRONMENT = {"PYTHONPATH": os.getcwd(), "TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAGS": ""}
+"""Of the programs under test."""
+
+
+class Command:
+    """The trainer's command line on a folder of its own."""
+
+    def __init__(self, folder: Path, records: str) -> None:
+        self.folder = folder
+        self.config = folder / "tiny.py"
+        self.config.write_text(CONFIG.format(records=records))
+
+    def start(self, *flags: str, run: str = "run", **env: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "trainer.main", f"--config={self.config}"),
+                *(f"--run_dir={self.folder / run}", *flags),
+            ],
+            env=os.environ | ENVIRONMENT | env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def start_workers(
+        self, *flags: str, run: str = "run", last_flags: tuple[list[str], list[str]] = ([], [])
+    ) -> list[subprocess.Popen[str]]:
+        """Two processes of one MultiWorkerMirroredStrategy on loopback."""
+        return [
+            self.start("--strategy=multiworker", *flags, *own_flags, run=run, TF_CONFIG=tf_config)
+            for own_flags, tf_config in zip(last_flags, tf_configs(free_ports(2)), strict=True)
+        ]
+
+    def finish(self, *flags: str, run: str = "run", exit_code: int = 0) -> str:
+        process = self.start(*flags, run=run)
+        output = process.communicate(timeout=180)[0]
+        assert process.returncode == exit_code, output
+        return output
+
+
+def metrics(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+
+
+def weights(run: Path, step: int) -> dict[str, np.ndarray]:
+    reader = tf.train.load_checkpoint(str(run / f"checkpoints/step-{step}"))
+    names = [name for name in reader.get_variable_to_shape_map() if name.endswith("VALUE")]
+    return {name: reader.get_tensor(name) for name in names if "save_counter" not in name}
+
+
+def command_on_20_images(folder: Path) -> Command:
+    """The tiny config on 20 random images of 8x8x1 of two classes in 2 shards."""
+    images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
+    np.savez(folder / "images.npz", images=images, labels=np.arange(20) % 2)
+    prepare(f"npz:{folder / 'images.npz'}", str(folder / "records"), shards=2)
+    return Command(folder, str(folder / "records"))
+
+
+def wait_for(path: Path, seconds: float = 120) -> None:
+    """Returns when a process under test has written a file."""
+    deadline = time.monotonic() + seconds
+    while not (path.exists() and path.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert path.exists(), f"{path} was not written within {seconds} s"
+
+
+def assert_same_bits(run: Path, other: Path, step: int) -> None:
+    """Every variable of two checkpoints: weights, statistics, optimizer slots, counters."""
+    ours, theirs = weights(run, step), weights(other, step)
+    assert ours.keys() == theirs.keys() and len(ours) > 20
+    for name, value in ours.items():
+        np.testing.assert_array_equal(theirs[name], value, err_msg=name)

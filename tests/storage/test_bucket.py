@@ -1,0 +1,174 @@
+"""Against a server that fails on demand."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tensorflow as tf
+
+from tests.helpers.gs import client_at
+from tests.helpers.local_gcs import FaultKind, LocalGcs
+from trainer.errors import StorageOutageError, UserError
+from trainer.storage import bucket
+from trainer.storage.bucket import check_writable, fetch, file_sizes, upload_saved_model
+from trainer.storage.bucket_errors import DamagedError, naming_buckets_of_streams
+
+
+@pytest.fixture(scope="module")
+def gcs() -> Iterator[LocalGcs]:
+    with LocalGcs() as server:
+        yield server
+
+
+@pytest.fixture
+def files(gcs: LocalGcs, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    with client_at(gcs, monkeypatch) as client:
+        yield client
+
+
+def test_the_write_test_leaves_nothing_behind(gcs: LocalGcs, files: Any) -> None:
+    before = len(gcs.requests)
+    check_writable("gs://bucket/run")
+    methods = [request.split()[0] for request in gcs.requests[before:]]
+    assert methods == ["POST", "GET", "DELETE"]
+    assert files.find("gs://bucket/run") == []
+
+
+@pytest.mark.parametrize("kind", [429, 503, "reset", "cut_upload", "lost_answer"])
+def test_what_may_pass_is_tried_again(gcs: LocalGcs, files: Any, kind: FaultKind) -> None:
+    met = len(gcs.met)
+    gcs.inject(kind, times=3, method="POST")
+    check_writable("gs://bucket/run")
+    assert len(gcs.met) == met + 3
+
+
+@pytest.mark.parametrize(
+    "status, words",
+    [
+        (401, "HTTP status 401): the bucket bucket did not accept the credentials"),
+        (403, "HTTP status 403): the account may not do this in the bucket bucket; give it the"),
+    ],
+)
+def test_a_refusal_is_told_at_once(gcs: LocalGcs, files: Any, status: int, words: str) -> None:
+    gcs.inject(status, times=99)
+    before = len(gcs.requests)
+    with pytest.raises(UserError) as caught:
+        check_writable("gs://bucket/run")
+    assert "gs://bucket/run cannot be written to" in str(caught.value)
+    assert words in str(caught.value)
+    assert len(gcs.requests) == before + 1
+
+
+@pytest.mark.parametrize(
+    "method, words",
+    [
+        ("GET", "gs://bucket/run cannot be read"),
+        ("DELETE", "cannot be cleared of what was written"),
+    ],
+)
+def test_a_right_that_is_missing_is_named(
+    gcs: LocalGcs, files: Any, method: str, words: str
+) -> None:
+    gcs.inject(403, times=99, method=method)
+    with pytest.raises(UserError, match=words):
+        check_writable("gs://bucket/run")
+
+
+def test_a_bucket_that_is_not_there(files: Any) -> None:
+    with pytest.raises(UserError, match=r"gs://nowhere/run .*404.*buckets create gs://nowhere"):
+        check_writable("gs://nowhere/run")
+
+
+def test_no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("CLOUDSDK_CONFIG", str(tmp_path))
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    bucket.filesystem.cache_clear()
+    with pytest.raises(UserError, match="gcloud auth application-default login"):
+        check_writable("gs://bucket/run")
+
+
+def test_an_outage_is_no_mistake_of_the_user(gcs: LocalGcs, files: Any) -> None:
+    gcs.inject(503, times=1000)
+    with pytest.raises(StorageOutageError, match=r"gs://bucket/run .*503.*give the same command"):
+        check_writable("gs://bucket/run")
+
+
+def test_sizes_take_one_request(gcs: LocalGcs, files: Any) -> None:
+    for name, size in (("a", 3), ("b", 0), ("deeper/c", 5)):
+        files.pipe_file(f"gs://bucket/sizes/{name}", b"x" * size)
+    before = len(gcs.requests)
+    assert file_sizes("gs://bucket/sizes") == {"a": 3, "b": 0}
+    assert len(gcs.requests) == before + 1
+
+
+def test_a_copy_that_is_cut_is_made_again(gcs: LocalGcs, files: Any, tmp_path: Path) -> None:
+    content = bytes(range(256)) * 1000
+    files.pipe_file("gs://bucket/file", content)
+    gcs.inject("cut_download", times=2, path="alt=media")
+    fetch("gs://bucket/file", str(tmp_path / "file"), lambda path: None)
+    assert (tmp_path / "file").read_bytes() == content
+    assert gcs.met[-1].startswith("cut_download GET")
+
+
+def test_a_copy_that_stays_damaged(gcs: LocalGcs, files: Any, tmp_path: Path) -> None:
+    def refuse(path: str) -> None:
+        raise DamagedError("another sha256")
+
+    files.pipe_file("gs://bucket/file", b"content")
+    with pytest.raises(DamagedError):
+        fetch("gs://bucket/file", str(tmp_path / "file"), refuse)
+
+
+@pytest.fixture
+def saved_model(tmp_path: Path) -> Path:
+    for name in ("assets/a", "saved_model.pb", "variables/variables.index", "fingerprint.pb"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    return tmp_path
+
+
+def test_a_saved_model_is_there_when_all_of_it_is(
+    gcs: LocalGcs, files: Any, saved_model: Path
+) -> None:
+    upload_saved_model(str(saved_model), "gs://bucket/export")
+    assert len(files.find("gs://bucket/export")) == 4
+    before = len(gcs.requests)
+    upload_saved_model(str(saved_model), "gs://bucket/export")
+    changes = [each for each in gcs.requests[before:] if not each.startswith("GET")]
+    assert changes[0].startswith("DELETE") and changes[0].endswith("export/saved_model.pb")
+    assert len(changes) == 5
+
+
+def test_half_a_saved_model_is_none(gcs: LocalGcs, files: Any, saved_model: Path) -> None:
+    upload_saved_model(str(saved_model), "gs://bucket/half")
+    gcs.inject(403, times=1, method="POST")
+    with pytest.raises(UserError, match="gs://bucket/half cannot be written to"):
+        upload_saved_model(str(saved_model), "gs://bucket/half")
+    assert "bucket/half/saved_model.pb" not in files.find("gs://bucket/half")
+
+
+@pytest.mark.parametrize(
+    "kind, text, error",
+    [
+        (tf.errors.AbortedError, "All 10 retry attempts failed. The last failure: Error "
+         "executing an HTTP request: libcurl code 56", StorageOutageError),
+        (tf.errors.PermissionDeniedError, "Error executing an HTTP request: HTTP response code 403 "
+         "with body '{'", UserError),
+        (tf.errors.AbortedError, "Collective ops is aborted", tf.errors.AbortedError),
+    ],
+)  # fmt: skip
+def test_errors_of_tensorflow(kind: type[Exception], text: str, error: type[Exception]) -> None:
+    message = f"{text}\n\t when initiating an upload to gs://bucket/run/step-1.index"
+    with pytest.raises(error) as caught, naming_buckets_of_streams():
+        raise kind(None, None, message)
+    if error is not kind:
+        assert "gs://bucket/run/step-1.index cannot be used" in str(caught.value)
+
+
+def test_other_errors_pass() -> None:
+    for error in (tf.errors.NotFoundError(None, None, "no file x"), KeyError("gs://bucket/x")):
+        with pytest.raises(type(error)), naming_buckets_of_streams():
+            raise error

@@ -1,0 +1,150 @@
+"""Features by a model of the user's own: a .keras file or a SavedModel.
+
+Images are scaled to [-1, 1], resized to the model's input (bilinear, with antialiasing: Parmar
+et al. 2022, "On Aliased Resizing and Surprising Subtleties in GAN Evaluation") and, if grey,
+repeated for a model that takes more channels. The model's first output (of a SavedModel: by
+name) is flattened and taken as features. A SavedModel is a program: load only those you trust.
+"""
+
+import dataclasses
+import hashlib
+import math
+import os
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from trainer.errors import UserError
+
+_READ_BYTES = 1 << 20
+
+
+@dataclasses.dataclass(frozen=True)
+class CustomModel:
+    """A model, ready for images of one shape.
+
+    Attributes:
+        stem: its file's name without the ending.
+        content_hash: the first 8 hexadecimal digits of the sha256 of its files.
+        network: from uint8 [B, H, W, C] to features, a tuple of one float [B, D].
+    """
+
+    stem: str
+    content_hash: str
+    network: Callable[[tf.Tensor], tuple[tf.Tensor]]
+
+
+def is_custom_model(path: str) -> bool:
+    """Whether there is a .keras file, or the folder of a SavedModel."""
+    if path.endswith(".keras"):
+        return bool(tf.io.gfile.exists(path))
+    return bool(tf.io.gfile.exists(tf.io.gfile.join(path, "saved_model.pb")))
+
+
+def load_custom_model(path: str, image_shape: tuple[int, int, int]) -> CustomModel:
+    """Loads a model that takes one float32 batch of images.
+
+    Args:
+        path: for which `is_custom_model` holds; local or gs://.
+        image_shape: H, W, C of the images to come.
+
+    Raises:
+        UserError: it cannot be loaded, or takes or gives something else.
+    """
+    path = path.rstrip("/")
+    load = _load_keras if path.endswith(".keras") else _load_saved_model
+    # A model can be broken, or lack its layers' code, in as many ways as there are layers.
+    try:
+        spec, first_output = load(path)
+        _check_input(path, spec, image_shape)
+        output = first_output(tf.zeros([2, *spec.shape[1:]]))
+    except UserError:
+        raise
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        raise UserError(
+            f"{path} cannot be loaded and run ({reason}): save a model of Keras's own layers "
+            "without Lambda, or export a SavedModel."
+        ) from error
+    if output.shape.rank < 2 or output.shape[0] != 2:
+        raise UserError(
+            f"{path} gives numbers of shape {output.shape} for 2 images: give a model whose "
+            "first output has a row for each image."
+        )
+    _, height, width, channels = spec.shape
+
+    def network(images: tf.Tensor) -> tuple[tf.Tensor]:
+        x = tf.cast(images, tf.float32) / 127.5 - 1.0
+        if (height, width) != image_shape[:2]:
+            x = tf.image.resize(x, (height, width), antialias=True)
+        if channels != image_shape[2]:
+            x = tf.repeat(x, channels, axis=-1)
+        # The size of the output is known to the eager one, not always to a traced one.
+        return (tf.reshape(first_output(x), [-1, math.prod(output.shape[1:])]),)
+
+    return CustomModel(os.path.basename(path).removesuffix(".keras"), _hash(path), network)
+
+
+def _load_keras(path: str) -> tuple[tf.TensorSpec, Callable[[tf.Tensor], tf.Tensor]]:
+    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    inputs = keras.tree.flatten(model.inputs)
+    if len(inputs) != 1:
+        raise UserError(f"{path} takes {len(inputs)} inputs: give a model that takes images only.")
+    spec = tf.TensorSpec(inputs[0].shape, inputs[0].dtype)
+    return spec, lambda x: keras.tree.flatten(model(x, training=False))[0]
+
+
+def _load_saved_model(path: str) -> tuple[tf.TensorSpec, Callable[[tf.Tensor], tf.Tensor]]:
+    model = tf.saved_model.load(path)
+    if "serving_default" not in model.signatures:
+        raise UserError(
+            f"{path} has no signature serving_default: export it with model.export(FOLDER)."
+        )
+    inputs = model.signatures["serving_default"].structured_input_signature[1]
+    if len(inputs) != 1:
+        raise UserError(f"{path} takes {len(inputs)} inputs: give a model that takes images only.")
+    ((name, spec),) = inputs.items()
+
+    def first_output(x: tf.Tensor) -> tf.Tensor:
+        # By way of the model: a signature alone does not keep its variables alive.
+        outputs = model.signatures["serving_default"](**{name: x})
+        return outputs[min(outputs)]
+
+    return spec, first_output
+
+
+def _check_input(path: str, spec: tf.TensorSpec, image_shape: tuple[int, int, int]) -> None:
+    if spec.dtype != tf.float32 or spec.shape.rank != 4 or spec.shape[0] is not None:
+        raise UserError(
+            f"{path} takes {spec.dtype.name} {spec.shape}: give a model that takes float32 "
+            "(None, height, width, channels), in [-1, 1]."
+        )
+    if None in spec.shape[1:]:
+        raise UserError(
+            f"{path} takes images of any size, {spec.shape}: save it for one, such as "
+            "keras.Input((299, 299, 3))."
+        )
+    if spec.shape[3] != image_shape[2] != 1:
+        raise UserError(
+            f"{path} takes images of {spec.shape[3]} channels and these have {image_shape[2]}: "
+            "give a model for such images; only grey ones are repeated."
+        )
+
+
+def _hash(path: str) -> str:
+    """Of the bytes of a file, or of the names and bytes of all files of a folder."""
+    paths = [path]
+    if tf.io.gfile.isdir(path):
+        paths = sorted(
+            tf.io.gfile.join(folder, name)
+            for folder, _, names in tf.io.gfile.walk(path)
+            for name in names
+        )
+    digest = hashlib.sha256()
+    for each in paths:
+        digest.update(each.removeprefix(path).encode())
+        with tf.io.gfile.GFile(each, "rb") as file:
+            while block := file.read(_READ_BYTES):
+                digest.update(block)
+    return digest.hexdigest()[:8]

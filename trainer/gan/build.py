@@ -1,0 +1,122 @@
+"""Builds the networks and optimizers that a config describes, with their initial weights."""
+
+from collections.abc import Iterator
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from trainer.config import Config
+from trainer.config_sections import OptimizerConfig, TrainConfig
+from trainer.gan.dcgan import DcganDiscriminator, DcganGenerator
+from trainer.gan.layer_factory import LayerFactory
+from trainer.gan.learning_rate import WarmupThenDecay
+from trainer.gan.networks import Discriminator, Generator
+from trainer.gan.resnet import ResnetDiscriminator, ResnetGenerator
+from trainer.gan.state import Gan
+
+_GENERATORS = {"dcgan": DcganGenerator, "resnet": ResnetGenerator}
+_DISCRIMINATORS = {"dcgan": DcganDiscriminator, "resnet": ResnetDiscriminator}
+_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+
+
+def build_gan(config: Config) -> Gan:
+    """Builds the state of step 0; call it inside `strategy.scope()`."""
+    generator = build_generator(config)
+    discriminator = build_discriminator(config)
+    return Gan(
+        generator,
+        discriminator,
+        _build_optimizer(config.optimizer.generator, generator),
+        _build_optimizer(config.optimizer.discriminator, discriminator),
+        # Built alike, so it starts from the same weights.
+        ema=build_generator(config) if config.train.ema_half_life_images else None,
+        step=_counter("step"),
+        batches_skipped=_counter("batches_skipped"),
+        rollbacks=_counter("rollbacks"),
+    )
+
+
+def build_generator(config: Config) -> Generator:
+    """The generator that `config.model` describes."""
+    model = config.model
+    make = LayerFactory(
+        seeds=_layer_seeds(config.seed, network=0),
+        policy=_POLICIES[model.precision],
+        leaky_relu_slope=model.leaky_relu_slope,
+        norm_kind=model.generator_norm,
+        batch_norm_momentum=model.batch_norm_momentum,
+        num_classes=model.num_classes,
+        unit_stride=_takes_unit_stride(config.train),
+    )
+    generator = _GENERATORS[model.architecture](model, make)
+    generator(keras.Input((model.latent_dim,)), _labels_input(model.num_classes))
+    return generator
+
+
+def build_discriminator(config: Config) -> Discriminator:
+    """The discriminator that `config.model` describes."""
+    model = config.model
+    make = LayerFactory(
+        seeds=_layer_seeds(config.seed, network=1),
+        policy=_POLICIES[model.precision],
+        leaky_relu_slope=model.leaky_relu_slope,
+        norm_kind=model.discriminator_norm,
+        batch_norm_momentum=model.batch_norm_momentum,
+        spectral_norm=model.spectral_norm,
+    )
+    discriminator = _DISCRIMINATORS[model.architecture](model, make)
+    image = (model.resolution, model.resolution, model.channels)
+    discriminator(keras.Input(image), _labels_input(model.num_classes))
+    return discriminator
+
+
+def _labels_input(num_classes: int) -> keras.KerasTensor | None:
+    return keras.Input((), dtype="int32") if num_classes else None
+
+
+def _layer_seeds(seed: int, network: int) -> Iterator[int]:
+    generator = np.random.default_rng([seed, network])
+    while True:
+        yield int(generator.integers(2**31))
+
+
+def _takes_unit_stride(train: TrainConfig) -> bool:
+    if train.convolutions == "auto":
+        on_cpu = all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
+        return on_cpu and train.jit_compile
+    return train.convolutions == "unit_stride"
+
+
+def _build_optimizer(config: OptimizerConfig, model: keras.Model) -> keras.optimizers.Optimizer:
+    learning_rate = WarmupThenDecay(
+        config.learning_rate,
+        config.warmup_steps,
+        config.schedule,
+        config.decay_steps,
+        config.final_share,
+    )
+    betas = {"beta_1": config.beta_1, "beta_2": config.beta_2}
+    makers = {
+        "rmsprop": lambda: keras.optimizers.RMSprop(
+            learning_rate, rho=config.rho, momentum=config.momentum
+        ),
+        "adam": lambda: keras.optimizers.Adam(learning_rate, **betas),
+        "adamw": lambda: keras.optimizers.AdamW(
+            learning_rate, weight_decay=config.weight_decay, **betas
+        ),
+        "sgd": lambda: keras.optimizers.SGD(learning_rate, momentum=config.momentum),
+    }
+    optimizer = makers[config.name]()
+    optimizer.build(model.trainable_variables)
+    return optimizer
+
+
+def _counter(name: str) -> tf.Variable:
+    return tf.Variable(
+        0,
+        dtype=tf.int64,
+        trainable=False,
+        aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
+        name=name,
+    )

@@ -1,0 +1,112 @@
+"""DCGAN (Radford et al. 2015): strided convolutions, normalisation, LeakyReLU."""
+
+import keras
+import tensorflow as tf
+
+from trainer.config_sections import ModelConfig
+from trainer.gan.layer_factory import STRIDED_KERNEL_SIZE, LayerFactory
+from trainer.gan.layers import KeyedDropout
+from trainer.gan.networks import Discriminator, Generator
+
+_RESIZED_KERNEL_SIZE = 3
+_OUTPUT_KERNEL_SIZE = 5
+
+
+class DcganGenerator(Generator):
+    """A dense layer to R / 2^n pixels a side, n blocks that double it, a convolution, tanh."""
+
+    def __init__(self, model: ModelConfig, make: LayerFactory) -> None:
+        super().__init__(model)
+        first, *others = model.generator_filters
+        base = model.resolution // 2 ** len(others)
+        self.project = make.dense(base * base * first)
+        self.reshape = keras.layers.Reshape((base, base, first), dtype=make.policy)
+        self.blocks = [UpBlock(filters, model.upsampling, make) for filters in others]
+        self.to_image = make.convolution(model.channels, _OUTPUT_KERNEL_SIZE)
+        self.tanh = keras.layers.Activation("tanh", dtype="float32")
+        self.embedding = make.embedding(model.class_embedding_dim, model.num_classes)
+
+    def call(
+        self, latents: tf.Tensor, labels: tf.Tensor | None = None, training: bool = False
+    ) -> tf.Tensor:
+        """Images [B, R, R, C] float32 in [-1, 1], as `Generator.call` says."""
+        latents, classes = self.conditioned(latents, labels)
+        hidden = self.reshape(self.project(latents))
+        for block in self.blocks:
+            hidden = block(hidden, classes, training=training)
+        return self.tanh(self.to_image(hidden))
+
+
+class DcganDiscriminator(Discriminator):
+    """Blocks that halve the resolution, dropout, and a dense unit on all that is left."""
+
+    def __init__(self, model: ModelConfig, make: LayerFactory) -> None:
+        super().__init__(model)
+        self.blocks = [
+            DownBlock(filters, index == 0, make)
+            for index, filters in enumerate(model.discriminator_filters)
+        ]
+        self.dropout = KeyedDropout(model.dropout_rate, dtype=make.policy)
+        self.flatten = keras.layers.Flatten(dtype=make.policy)
+        self.head = make.dense(1)
+        self.projection = make.embedding(model.discriminator_filters[-1], model.num_classes)
+
+    def call(
+        self,
+        images: tf.Tensor,
+        labels: tf.Tensor | None = None,
+        dropout_key: tf.Tensor | None = None,
+        training: bool = False,
+    ) -> tf.Tensor:
+        """Logits [B] float32, as `Discriminator.call` says."""
+        hidden = images
+        for block in self.blocks:
+            hidden = block(hidden, training=training)
+        hidden = self.dropout(hidden, dropout_key)
+        pooled = tf.reduce_mean(hidden, axis=[1, 2])
+        return self.logits(self.flatten(hidden), pooled, labels, training)
+
+
+class UpBlock(keras.layers.Layer):
+    """Doubles the resolution, normalises, activates (Radford et al. 2015)."""
+
+    def __init__(self, filters: int, upsampling: str, make: LayerFactory) -> None:
+        """`upsampling`: `transposed`, or `resize` (nearest neighbour, then a convolution:
+        no checkerboards, Odena et al. 2016)."""
+        super().__init__(dtype=make.policy)
+        self.resize = make.upsampling() if upsampling == "resize" else None
+        self.convolution = (
+            make.convolution(filters, _RESIZED_KERNEL_SIZE, normalized=True)
+            if upsampling == "resize"
+            else make.transposed_convolution(filters)
+        )
+        self.normalization = make.normalization()
+        self.activation = make.activation()
+
+    def call(
+        self, hidden: tf.Tensor, classes: tf.Tensor | None = None, training: bool = False
+    ) -> tf.Tensor:
+        """[B, R, R, C] to [B, 2R, 2R, filters]; classes: one-hot [B, num_classes] or None."""
+        if self.resize is not None:
+            hidden = self.resize(hidden)
+        hidden = self.convolution(hidden)
+        return self.activation(self.normalization(hidden, classes))
+
+
+class DownBlock(keras.layers.Layer):
+    """Halves the resolution by a stride (Radford et al. 2015); the first is not normalised."""
+
+    def __init__(self, filters: int, is_first: bool, make: LayerFactory) -> None:
+        super().__init__(dtype=make.policy)
+        self.convolution = make.convolution(
+            filters, STRIDED_KERNEL_SIZE, strides=2, normalized=not is_first
+        )
+        self.normalization = None if is_first else make.normalization()
+        self.activation = make.activation()
+
+    def call(self, hidden: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """[B, R, R, C] to [B, R / 2, R / 2, filters]."""
+        hidden = self.convolution(hidden)
+        if self.normalization is not None:
+            hidden = self.normalization(hidden)
+        return self.activation(hidden)

@@ -1,0 +1,126 @@
+"""Google Cloud Storage where TensorFlow's own gs:// streams are not enough.
+
+TensorFlow reads and writes checkpoints, events and records itself and tries each request again
+for minutes. What is here goes through gcsfs, which is imported by the first call that needs it:
+a run on local paths never does.
+"""
+
+import functools
+import logging
+import os
+import posixpath
+import uuid
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from trainer.errors import UserError
+from trainer.storage.bucket_errors import is_transient, naming_the_bucket
+from trainer.storage.retries import retried
+
+if TYPE_CHECKING:
+    from gcsfs import GCSFileSystem
+
+# What a SavedModel's readers look for first.
+_SAVED_MODEL = "saved_model.pb"
+
+
+def is_gs(path: str) -> bool:
+    """Whether a path is in a bucket."""
+    return path.startswith("gs://")
+
+
+@functools.cache
+def filesystem() -> "GCSFileSystem":
+    """The client, which finds credentials as all of Google's own do.
+
+    With STORAGE_EMULATOR_HOST it speaks to that server, and without credentials.
+    """
+    # Or it asks for every bucket's layout, which needs a permission of its own.
+    os.environ["GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT"] = "false"
+    import gcsfs
+
+    # It prints a traceback of every request that fails; our sentences say what to do.
+    logging.getLogger("gcsfs").setLevel(logging.CRITICAL)
+    token = "anon" if os.environ.get("STORAGE_EMULATOR_HOST") else "google_default"
+    return gcsfs.GCSFileSystem(token=token, use_listings_cache=False)
+
+
+def check_writable(folder: str) -> None:
+    """Writes, reads and deletes a small object, to find out before hours of work go nowhere.
+
+    Args:
+        folder: a gs:// path.
+
+    Raises:
+        UserError: names the bucket, which of the three failed, why, and the mend.
+        StorageOutageError: Google Cloud Storage does not answer.
+    """
+    # Workers may do this at once. What a kill leaves behind goes with other temporary files.
+    probe = posixpath.join(folder, f"write-test.tmp-{uuid.uuid4().hex}")
+    content = b"can this be read back?"
+    with naming_the_bucket(folder, "written to"):
+        filesystem().pipe_file(probe, content)
+    with naming_the_bucket(folder, "read"):
+        found = filesystem().cat_file(probe)
+    if found != content:
+        raise UserError(f"{probe} was written and then read as {found!r}: choose another bucket.")
+    with naming_the_bucket(folder, "cleared of what was written"):
+        filesystem().rm_file(probe)
+
+
+def file_sizes(folder: str) -> dict[str, int]:
+    """The bytes of every object of a gs:// folder, by its name there; one request for many.
+
+    Raises:
+        UserError, StorageOutageError: as `check_writable`.
+    """
+    with naming_the_bucket(folder, "listed"):
+        found = filesystem().find(folder, maxdepth=1, detail=True)
+    return {posixpath.basename(path): entry["size"] for path, entry in found.items()}
+
+
+def fetch(path: str, local: str, check: Callable[[str], None]) -> None:
+    """Copies an object to a local file, again where what comes is not what it should be.
+
+    Args:
+        path: a gs:// path.
+        local: the file; whatever it holds is replaced.
+        check: takes `local` and raises DamagedError.
+
+    Raises:
+        UserError, StorageOutageError: as `check_writable`.
+        DamagedError: several copies were all damaged.
+    """
+
+    def copy() -> None:
+        filesystem().get_file(path, local)
+        check(local)
+
+    with naming_the_bucket(path, "read"):
+        retried(path, copy, may_retry=is_transient)
+
+
+def upload_saved_model(local: str, folder: str) -> None:
+    """Copies a SavedModel to gs://; a reader there sees all of it or none.
+
+    The file that readers look for first is removed before anything else and written last.
+
+    Raises:
+        UserError, StorageOutageError: as `check_writable`.
+    """
+    paths = [
+        os.path.relpath(os.path.join(parent, name), local)
+        for parent, _, names in os.walk(local)
+        for name in names
+    ]
+    head = posixpath.join(folder, _SAVED_MODEL)
+    with naming_the_bucket(folder, "written to"):
+        if filesystem().exists(head):
+            filesystem().rm_file(head)
+        for path in sorted(paths, key=lambda path: path == _SAVED_MODEL):
+            source, target = os.path.join(local, path), posixpath.join(folder, path)
+            retried(
+                target,
+                functools.partial(filesystem().put_file, source, target),
+                may_retry=is_transient,
+            )
