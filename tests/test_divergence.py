@@ -35,7 +35,7 @@ def poison(monkeypatch: pytest.MonkeyPatch, batches: set[int]) -> list[int]:
                 metrics["loss/generator"] = tf.constant(float("nan"))
             return metrics, stops
 
-    monkeypatch.setattr(train_module, "AdversarialStep", Poisoned)
+    monkeypatch.setattr("trainer.loop.AdversarialStep", Poisoned)
     return seen
 
 

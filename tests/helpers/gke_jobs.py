@@ -37,7 +37,7 @@ def tpu_job() -> JobSpec:
 
 def golden(name: str) -> dict[str, Any]:
     """A request as the references say it has to be."""
-    text = (Path(__file__).parent / "golden" / name).read_text(encoding="utf-8")
+    text = (Path(__file__).parents[1] / "launch/golden" / name).read_text(encoding="utf-8")
     content: dict[str, Any] = yaml.safe_load(text)
     return content
 

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from trainer.errors import DivergedError
 from trainer.run.metrics_window import MetricsWindow
+from trainer.run.phases import Phases, scalars_of
 
 
 class Clock:
@@ -16,42 +17,54 @@ class Clock:
 
 
 def test_means_and_speed() -> None:
-    clock = Clock()
-    interval = MetricsWindow(clock)
+    window = MetricsWindow()
     for step, loss in ((7, 1.0), (8, 2.0)):
-        with interval.waiting_for_input():
-            clock.seconds += 0.5
-        clock.seconds += 1.5
-        interval.add([step], {"loss": tf.constant(loss)})
-    assert interval.means() == {"loss": 1.5}
-    assert interval.speed(10) == {
+        window.add([step], {"loss": tf.constant(loss)}, timed=True)
+    assert window.means() == {"loss": 1.5}
+    assert window.speed(10, {"input": 1.0, "steps": 2.5, "grids": 0.5, "evaluation": 7.0}) == {
         "speed/images_per_second": 5.0,
         "speed/input_wait_fraction": 0.25,
         "speed/input_milliseconds_per_step": 500.0,
         "speed/compute_milliseconds_per_step": 1500.0,
     }
-    interval.restart()
-    assert interval.steps == []
 
 
 def test_a_step_that_compiled_counts_for_the_means_only() -> None:
-    clock = Clock()
-    interval = MetricsWindow(clock)
-    clock.seconds += 30
-    interval.add([1], {"loss": tf.constant(1.0)})
-    assert interval.restart_clock() == 30
-    assert interval.speed(10) == {}
-    clock.seconds += 2
-    interval.add([2, 3], {"loss": tf.constant([3.0, 5.0])})
-    assert interval.means() == {"loss": 3.0}
+    window = MetricsWindow()
+    window.add([1], {"loss": tf.constant(1.0)}, timed=False)
+    assert window.speed(10, {"steps": 0.0}) == {}
+    window.add([2, 3], {"loss": tf.constant([3.0, 5.0])}, timed=True)
+    assert window.means() == {"loss": 3.0}
     # Two steps of one call, which waited for their input where it cannot be seen.
-    assert interval.speed(10) == {"speed/images_per_second": 10.0}
+    assert window.speed(10, {"steps": 2.0}) == {"speed/images_per_second": 10.0}
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite_is_named_with_its_step(bad: float) -> None:
-    interval = MetricsWindow(Clock())
+    window = MetricsWindow()
     for step, loss in ((7, 1.0), (8, bad), (9, bad)):
-        interval.add([step], {"fine": tf.constant(0.0), "loss": tf.constant(loss)})
+        window.add([step], {"fine": tf.constant(0.0), "loss": tf.constant(loss)}, timed=True)
     with pytest.raises(DivergedError, match=f"loss is {bad} at step 8"):
-        interval.means()
+        window.means()
+
+
+def test_every_moment_belongs_to_one_phase() -> None:
+    clock = Clock()
+    phases = Phases("imports", clock)
+    clock.seconds = 1
+    phases.enter("steps")
+    clock.seconds = 3
+    with phases.phase("evaluation"):
+        clock.seconds = 6
+        with phases.phase("checkpoints"):
+            clock.seconds = 10
+    clock.seconds = 15
+    taken = phases.take()
+    assert taken == {"imports": 1, "steps": 7, "evaluation": 3, "checkpoints": 4}
+    assert scalars_of(taken) == {
+        "speed/imports_seconds": 1,
+        "speed/steps_seconds": 7,
+        "speed/checkpoints_seconds": 4,
+    }
+    clock.seconds = 16
+    assert phases.take() == {"steps": 1}

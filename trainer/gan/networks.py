@@ -26,7 +26,6 @@ class Generator(keras.Model):
         self.image_shape = (model.resolution, model.resolution, model.channels)
         self.num_classes = model.num_classes
 
-    @abc.abstractmethod
     def call(
         self, latents: tf.Tensor, labels: tf.Tensor | None = None, training: bool = False
     ) -> tf.Tensor:
@@ -40,15 +39,16 @@ class Generator(keras.Model):
         Returns:
             [B, R, R, C] float32 in [-1, 1].
         """
-
-    def conditioned(
-        self, latents: tf.Tensor, labels: tf.Tensor | None
-    ) -> tuple[tf.Tensor, tf.Tensor | None]:
-        """Latents with the labels' embedding appended, and one-hot labels [B, num_classes]."""
         classes = tf.one_hot(labels, self.num_classes) if self.num_classes else None
         if self.embedding is not None:
             latents = tf.concat([latents, tf.cast(self.embedding(classes), tf.float32)], axis=1)
-        return latents, classes
+        return self.synthesize(latents, classes, training)
+
+    @abc.abstractmethod
+    def synthesize(
+        self, latents: tf.Tensor, classes: tf.Tensor | None, training: bool
+    ) -> tf.Tensor:
+        """Images of latents with their embeddings, and of one-hot labels [B, num_classes]."""
 
 
 class Discriminator(keras.Model):
@@ -66,7 +66,6 @@ class Discriminator(keras.Model):
         super().__init__()
         self.num_classes = model.num_classes
 
-    @abc.abstractmethod
     def call(
         self,
         images: tf.Tensor,
@@ -85,21 +84,7 @@ class Discriminator(keras.Model):
         Returns:
             [B] float32.
         """
-
-    def logits(
-        self, features: tf.Tensor, pooled: tf.Tensor, labels: tf.Tensor | None, training: bool
-    ) -> tf.Tensor:
-        """The head on the features, and the projection of the labels on the pooled ones.
-
-        Args:
-            features: [B, F].
-            pooled: [B, channels], a mean or a sum over the places of the image.
-            labels: as `call` takes them.
-            training: as `call` takes it.
-
-        Returns:
-            [B] float32.
-        """
+        features, pooled = self.features(images, dropout_key, training)
         logits = tf.squeeze(self.head(features, training=training), axis=1)
         if self.projection is not None:
             # Miyato and Koyama 2018, "cGANs with Projection Discriminator", equation 4.
@@ -107,6 +92,12 @@ class Discriminator(keras.Model):
             embedding = self.projection(classes, training=training)
             logits += tf.reduce_sum(embedding * pooled, axis=1)
         return tf.cast(logits, tf.float32)
+
+    @abc.abstractmethod
+    def features(
+        self, images: tf.Tensor, dropout_key: tf.Tensor | None, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """What the head sees, [B, F], and what the labels are projected on, [B, channels]."""
 
     def probability(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
         """Sigmoid of the logits, [B] float32 in (0, 1), without dropout."""

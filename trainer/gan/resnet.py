@@ -28,11 +28,10 @@ class ResnetGenerator(Generator):
         self.tanh = keras.layers.Activation("tanh", dtype="float32")
         self.embedding = make.embedding(model.class_embedding_dim, model.num_classes)
 
-    def call(
-        self, latents: tf.Tensor, labels: tf.Tensor | None = None, training: bool = False
+    def synthesize(
+        self, latents: tf.Tensor, classes: tf.Tensor | None, training: bool
     ) -> tf.Tensor:
-        """Images [B, R, R, C] float32 in [-1, 1], as `Generator.call` says."""
-        latents, classes = self.conditioned(latents, labels)
+        """Images [B, R, R, C] float32 in [-1, 1]."""
         hidden = self.reshape(self.project(latents))
         for block in self.blocks:
             hidden = block(hidden, classes, training=training)
@@ -54,20 +53,16 @@ class ResnetDiscriminator(Discriminator):
         self.head = make.dense(1)
         self.projection = make.embedding(model.discriminator_filters[-1], model.num_classes)
 
-    def call(
-        self,
-        images: tf.Tensor,
-        labels: tf.Tensor | None = None,
-        dropout_key: tf.Tensor | None = None,
-        training: bool = False,
-    ) -> tf.Tensor:
-        """Logits [B] float32, as `Discriminator.call` says."""
+    def features(
+        self, images: tf.Tensor, dropout_key: tf.Tensor | None, training: bool
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Sums over the places, twice: [B, channels]."""
         hidden = images
         for block in self.blocks:
             hidden = block(hidden, training=training)
         hidden = self.final_activation(self.dropout(hidden, dropout_key))
-        features = tf.reduce_sum(hidden, axis=[1, 2])
-        return self.logits(features, features, labels, training)
+        sums = tf.reduce_sum(hidden, axis=[1, 2])
+        return sums, sums
 
 
 class ResidualUpBlock(keras.layers.Layer):

@@ -1,59 +1,40 @@
-"""What is averaged between two lines of metrics: losses, speed, waiting."""
+"""What is averaged between two lines of metrics: losses and speed."""
 
-import contextlib
 import math
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
 from trainer.errors import DivergedError
+from trainer.run.phases import Phase
 
 
 class MetricsWindow:
     """The steps since the last line of metrics.
 
-    Metrics stay on their device until `close`, so that no step waits for the host.
+    Metrics stay on their device until `means`, so that no step waits for the host.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self.clock = clock
-        self.started = clock()
-        self.restart()
-
-    def restart(self) -> None:
-        """Starts a new interval now."""
+    def __init__(self) -> None:
         self.steps: list[int] = []
         self.metrics: list[dict[str, tf.Tensor]] = []
-        self.restart_clock()
+        self.timed_steps = 0
+        self.input_is_apart = True
 
-    def restart_clock(self) -> float:
-        """Leaves the steps so far, which compiled, out of the speed; returns their seconds."""
-        before, self.started = self.started, self.clock()
-        self.untimed_steps = len(self.steps)
-        self.waited_seconds, self.waits = 0.0, 0
-        return self.started - before
+    def add(self, steps: Sequence[int], metrics: dict[str, tf.Tensor], *, timed: bool) -> None:
+        """Takes the metrics of some steps.
 
-    @contextlib.contextmanager
-    def waiting_for_input(self) -> Iterator[None]:
-        """Counts the time inside as waiting for the input pipeline."""
-        before = self.clock()
-        yield
-        self.waited_seconds += self.clock() - before
-        self.waits += 1
-
-    @contextlib.contextmanager
-    def left_out(self) -> Iterator[None]:
-        """Leaves the time inside, which is no training, out of the speed."""
-        before = self.clock()
-        yield
-        self.started += self.clock() - before
-
-    def add(self, steps: Sequence[int], metrics: dict[str, tf.Tensor]) -> None:
-        """Takes the metrics of some steps, float32 [len(steps)], or scalars of one."""
+        Args:
+            steps: their numbers; several are those of one call, which fetched its own input.
+            metrics: float32 [len(steps)], or scalars of one.
+            timed: whether they count for the speed; not those of the call that compiled.
+        """
         self.steps.extend(steps)
         self.metrics.append(metrics)
+        if timed:
+            self.timed_steps += len(steps)
+            self.input_is_apart &= len(steps) == 1
 
     def means(self) -> dict[str, float]:
         """The metrics, averaged over the steps; waits until these are done.
@@ -69,20 +50,26 @@ class MetricsWindow:
             means[name] = math.fsum(column) / len(column)
         return means
 
-    def speed(self, images_per_step: int) -> dict[str, float]:
-        """Throughput up to now, and how the wall time splits into waiting and computing.
+    def speed(self, images_per_step: int, seconds: Mapping[Phase, float]) -> dict[str, float]:
+        """Throughput of the timed steps, and how their time splits into waiting and computing.
 
-        Call it after `means`: only then are the steps really done. Empty where no
-        step was timed; without the split where steps fetched their own input.
+        Args:
+            images_per_step: real images that a step takes.
+            seconds: of the window by phase, taken after `means`: only then are the steps
+                really done. Evaluation, which is no training, is left out.
+
+        Returns:
+            Empty where no step was timed; without the split where steps fetched their own input.
         """
-        count, seconds = len(self.steps) - self.untimed_steps, self.clock() - self.started
-        if not count:
+        if not self.timed_steps:
             return {}
-        speed = {"speed/images_per_second": count * images_per_step / seconds}
-        if self.waits < count:
+        total = sum(seconds.values()) - seconds.get("evaluation", 0.0)
+        speed = {"speed/images_per_second": self.timed_steps * images_per_step / total}
+        if not self.input_is_apart:
             return speed
+        waited = seconds.get("input", 0.0)
         return speed | {
-            "speed/input_wait_fraction": self.waited_seconds / seconds,
-            "speed/input_milliseconds_per_step": 1e3 * self.waited_seconds / count,
-            "speed/compute_milliseconds_per_step": 1e3 * (seconds - self.waited_seconds) / count,
+            "speed/input_wait_fraction": waited / total,
+            "speed/input_milliseconds_per_step": 1e3 * waited / self.timed_steps,
+            "speed/compute_milliseconds_per_step": 1e3 * (total - waited) / self.timed_steps,
         }
