@@ -4,8 +4,6 @@ from typing import Any
 import pytest
 import yaml
 
-pytest.importorskip("kubernetes", reason="needs the extra launch")
-
 from launch.backend import JobState
 from launch.errors import LaunchError, ServiceError
 from launch.gke import Gke

@@ -2,9 +2,10 @@ import json
 import re
 from typing import Any
 
+import kubernetes_validate
 import pytest
-
-pytest.importorskip("kubernetes", reason="needs the extra launch")
+import tensorflow as tf
+from kubeflow_trainer_api import models
 
 from launch.errors import LaunchError
 from launch.gke_manifests import as_plain, build
@@ -35,22 +36,19 @@ def test_a_job_of_two_workers_is_the_golden_jobset() -> None:
 @pytest.mark.parametrize("spot", [False, True])
 @pytest.mark.parametrize("accelerator", _PLACES)
 def test_kubernetes_schema_takes_every_job(accelerator: str, spot: bool) -> None:
-    validator = pytest.importorskip("kubernetes_validate", reason="needs kubernetes-validate")
     manifest = _plain(job(accelerator, spot=spot), "default", queue="q", service_account="s")
-    validator.validate(manifest, "1.34", strict=True)
+    kubernetes_validate.validate(manifest, "1.34", strict=True)
 
 
 def test_kubernetes_schema_refuses_a_misspelt_field() -> None:
-    validator = pytest.importorskip("kubernetes_validate", reason="needs kubernetes-validate")
     manifest = _plain(job(), "default")
     manifest["spec"]["template"]["spec"]["nodeSelektor"] = {}
-    with pytest.raises(validator.ValidationError):
-        validator.validate(manifest, "1.34", strict=True)
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(manifest, "1.34", strict=True)
 
 
 @pytest.mark.parametrize("accelerator", ["cpu", "l4-8", "h100-8"])
 def test_jobset_models_take_every_jobset(accelerator: str) -> None:
-    models = pytest.importorskip("kubeflow_trainer_api.models", reason="needs kubeflow-trainer-api")
     manifest = _plain(job(accelerator, workers=3, spot=True), "default", queue="q")
     parsed = models.JobsetV1alpha2JobSet.from_dict(manifest)
     # The models leave out what they do not know: nothing may be missing.
@@ -66,18 +64,16 @@ def _without_nothing(value: Any) -> Any:
 
 @pytest.mark.parametrize("accelerator", ["l4-1", "h100-8"])
 def test_kubernetes_schema_takes_the_job_within_a_jobset(accelerator: str) -> None:
-    validator = pytest.importorskip("kubernetes_validate", reason="needs kubernetes-validate")
     jobset = _plain(job(accelerator, workers=2), "default")
     inner = jobset["spec"]["replicatedJobs"][0]["template"]
     whole = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x"}, **inner}
-    validator.validate(whole, "1.34", strict=True)
+    kubernetes_validate.validate(whole, "1.34", strict=True)
 
 
 @pytest.mark.parametrize("index", [0, 2])
 def test_tensorflow_reads_its_group_from_tf_config(
     index: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tf = pytest.importorskip("tensorflow")
     container = _pod_of(_plain(job("l4-1", workers=3), "default"))["spec"]["containers"][0]
     environment = _as_kubelet(container["env"], index)
     monkeypatch.setenv("TF_CONFIG", environment["TF_CONFIG"])

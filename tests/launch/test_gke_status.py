@@ -3,8 +3,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("kubernetes", reason="needs the extra launch")
-
 from launch.backend import JobState
 from tests.helpers.gke_cluster import JOBS, JOBSETS, PODS, empty_cluster, gke_of
 from tests.helpers.gke_jobs import condition, job_object, jobset_object, pod

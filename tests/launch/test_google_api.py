@@ -1,12 +1,11 @@
 """What the clients of Google Cloud raise becomes one sentence with the mend."""
 
 import pytest
+from google.api_core import exceptions
+from google.auth import exceptions as auth_exceptions
 
-exceptions = pytest.importorskip("google.api_core.exceptions", reason="needs the extra launch")
-auth_exceptions = pytest.importorskip("google.auth.exceptions", reason="needs the extra launch")
-
-from launch.errors import ServiceError  # noqa: E402
-from launch.google_api import naming_refusals  # noqa: E402
+from launch.errors import ServiceError
+from launch.google_api import naming_refusals
 
 
 def sentence_of(error: Exception, **options: str) -> str:

@@ -3,8 +3,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-pytest.importorskip("kubernetes", reason="needs the extra launch")
-
 from launch import main
 from launch.errors import ServiceError
 from launch.kubernetes_api import connect

@@ -111,10 +111,6 @@ def test_a_refusal_is_exit_code_3(
 def test_bad_usage_is_one_line(
     arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    if "--backend=vertex" in arguments:
-        pytest.importorskip("google.cloud.aiplatform_v1", reason="the extra launch is missing")
-    if "--backend=tpu_vm" in arguments:
-        pytest.importorskip("google.cloud.tpu_v2alpha1", reason="the extra launch is missing")
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and words in error and error.count("\n") == 1

@@ -2,8 +2,6 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest.importorskip("kubernetes", reason="needs the extra launch")
-
 from launch.errors import ServiceError
 from tests.helpers.gke_cluster import (
     JOBS,
