@@ -6,6 +6,8 @@ Step s takes images [s * B, (s + 1) * B), so its batch is a function of the seed
 and of s alone. Resuming is starting at a later step; no iterator is ever saved.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from trainer.data import tfrecord
@@ -17,6 +19,11 @@ _MIB = 2**20
 _LOAD_BATCH = 1024  # images parsed at once while loading into memory
 _SHARDS_READ_AT_ONCE = 16
 _RECORDS_IN_A_ROW = 16  # from one shard before turning to the next
+
+_Epoch = Callable[[tf.Tensor], tf.data.Dataset]
+"""From the number of an epoch to its images in order: indices, or serialized records."""
+_Read = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+"""From some of these to images and labels."""
 
 
 def fits_in_memory(manifest: Manifest, memory_budget_mib: int) -> bool:
@@ -73,21 +80,9 @@ def replica_batches(
     per_replica = global_batch_size // num_replicas
 
     if fits_in_memory(manifest, memory_budget_mib):
-        images, labels = _load(records_dir, manifest)
-
-        def epoch_in_order(epoch: tf.Tensor) -> tf.data.Dataset:
-            return _shuffled_indices(manifest, seed, epoch)
-
-        def read(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return tf.gather(images, rows), tf.gather(labels, rows)
+        epoch_in_order, read = _from_memory(records_dir, manifest, seed)
     else:
-        paths = shard_paths(records_dir, manifest)
-
-        def epoch_in_order(epoch: tf.Tensor) -> tf.data.Dataset:
-            return _shuffled_records(paths, seed, epoch, shuffle_buffer_images)
-
-        def read(rows: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            return tfrecord.parse_batch(rows, manifest)
+        epoch_in_order, read = _from_shards(records_dir, manifest, seed, shuffle_buffer_images)
 
     def own_rows(batch: tf.Tensor) -> tf.Tensor:
         rows = tf.reshape(batch, [num_replicas, per_replica])
@@ -155,11 +150,25 @@ def _load(records_dir: str, manifest: Manifest) -> tuple[tf.Tensor, tf.Tensor]:
     return images, labels
 
 
-def _shuffled_indices(manifest: Manifest, seed: int, epoch: tf.Tensor) -> tf.data.Dataset:
-    # Not index_shuffle, although it needs no memory: under neighbouring seeds, such
-    # as those of two epochs, it gives nearly the same permutation (TensorFlow 2.21).
-    return tf.data.Dataset.from_tensor_slices(
-        _permuted(tf.range(manifest.num_images, dtype=tf.int64), seed, epoch)
+def _from_memory(records_dir: str, manifest: Manifest, seed: int) -> tuple[_Epoch, _Read]:
+    images, labels = _load(records_dir, manifest)
+
+    def epoch_in_order(epoch: tf.Tensor) -> tf.data.Dataset:
+        # Not index_shuffle, although it needs no memory: under neighbouring seeds, such
+        # as those of two epochs, it gives nearly the same permutation (TensorFlow 2.21).
+        indices = tf.range(manifest.num_images, dtype=tf.int64)
+        return tf.data.Dataset.from_tensor_slices(_permuted(indices, seed, epoch))
+
+    return epoch_in_order, lambda rows: (tf.gather(images, rows), tf.gather(labels, rows))
+
+
+def _from_shards(
+    records_dir: str, manifest: Manifest, seed: int, buffer_images: int
+) -> tuple[_Epoch, _Read]:
+    paths = shard_paths(records_dir, manifest)
+    return (
+        lambda epoch: _shuffled_records(paths, seed, epoch, buffer_images),
+        lambda records: tfrecord.parse_batch(records, manifest),
     )
 
 
