@@ -39,6 +39,7 @@ setup(
         "numpy>=1.26",
         "pillow>=10.3",
         "scikit-learn>=1.5",
+        "tenacity>=9.0",
         "tensorboard>=2.20,<2.22",
         "tensorflow>=2.20,<2.22",
         "tensorflow-datasets>=4.9.7",
