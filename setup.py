@@ -27,12 +27,13 @@ setup(
     package_data={
         "launch": ["tpu_vm_startup.sh"],
         "trainer.evaluation": ["weights/*.npz"],
-        "trainer.report": ["page.html"],
+        "trainer.report": ["templates/*"],
     },
     install_requires=[
         "absl-py>=2.1",
         "gcsfs>=2025.3",
         "importlib_resources>=6.0",
+        "jinja2>=3.1",
         "keras>=3.10",
         "matplotlib>=3.8",
         "ml_collections>=1.0",
