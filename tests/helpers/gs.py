@@ -25,7 +25,7 @@ def client_at(gcs: LocalGcs, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     files = bucket.filesystem()
     at_once = types.SimpleNamespace(sleep=lambda seconds: asyncio.sleep(0))
     monkeypatch.setattr("gcsfs.retry.asyncio", at_once)
-    monkeypatch.setattr("trainer.storage.retries.Backoff.seconds", lambda self, failures: 0.0)
+    monkeypatch.setattr("tenacity.nap.time", types.SimpleNamespace(sleep=lambda seconds: None))
     yield files
     gcs.heal()
     bucket.filesystem.cache_clear()

@@ -1,5 +1,6 @@
 """Against a server that fails on demand."""
 
+import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -113,13 +114,36 @@ def test_a_copy_that_is_cut_is_made_again(gcs: LocalGcs, files: Any, tmp_path: P
     assert gcs.met[-1].startswith("cut_download GET")
 
 
-def test_a_copy_that_stays_damaged(gcs: LocalGcs, files: Any, tmp_path: Path) -> None:
-    def refuse(path: str) -> None:
-        raise DamagedError("another sha256")
+@pytest.mark.parametrize(
+    "error, failures, waits",
+    [
+        (DamagedError("another\nsha256"), 2, [1, 2]),
+        (DamagedError("another\nsha256"), 99, [1, 2, 4, 8]),
+        (KeyError("no fault of the bucket"), 99, []),
+    ],
+)
+def test_a_damaged_copy_is_made_again(
+    files: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+    failures: int,
+    waits: list[int],
+) -> None:
+    slept: list[float] = []
+    monkeypatch.setattr("tenacity.nap.time.sleep", slept.append)
+
+    def check(path: str) -> None:
+        if len(slept) < failures:
+            raise error
 
     files.pipe_file("gs://bucket/file", b"content")
-    with pytest.raises(DamagedError):
-        fetch("gs://bucket/file", str(tmp_path / "file"), refuse)
+    with contextlib.nullcontext() if failures == 2 else pytest.raises(type(error)):
+        fetch("gs://bucket/file", str(tmp_path / "file"), check)
+    assert all(wait / 2 <= seconds <= wait for seconds, wait in zip(slept, waits, strict=True))
+    logged = ["gs://bucket/file: another; tries again for a while"] if waits else []
+    assert caplog.messages == logged
 
 
 @pytest.fixture

@@ -1,40 +1,33 @@
 """One self-contained HTML page about a run, or about several side by side."""
 
 import dataclasses
-import importlib.resources
 import os
-import string
-from html import escape
 
+import jinja2
 import tensorflow as tf
 
 from trainer.errors import UserError
+from trainer.evaluation.measure_names import quality_metrics, short_name
+from trainer.report import sections
 from trainer.report.charts import COLOURS
-from trainer.report.fields import config, environment
+from trainer.report.formats import base64_text, breakable, duration, number
 from trainer.report.record import Records, read_run
-from trainer.report.sections import (
-    alarms,
-    grids,
-    headlines,
-    losses,
-    nearest,
-    quality,
-    throughput,
-)
 from trainer.storage.files import write_text
 
 _PICTURE_BYTES = 6_000_000  # 8 MB as text; the rest of the page takes less than 2 MB
-_SECTIONS = (
-    headlines,
-    alarms,
-    grids,
-    quality,
-    losses,
-    throughput,
-    nearest,
-    config,
-    environment,
+
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.PackageLoader("trainer.report"),
+    autoescape=True,
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
 )
+_FILTERS = (
+    *(base64_text, breakable, duration, number, short_name),
+    *(sections.direction, sections.quality_cells, sections.state, sections.time_parts),
+)
+_TEMPLATES.filters |= {function.__name__: function for function in _FILTERS}
 
 
 def write_report(run_dirs: list[str], output: str) -> None:
@@ -70,11 +63,17 @@ def write_report(run_dirs: list[str], output: str) -> None:
 
 def page(records: Records) -> str:
     """The HTML text of a report; a section that has nothing to show is left out."""
-    names = ", ".join(record.name for record in records)
-    heading = names if len(records) == 1 else f"{len(records)} runs side by side"
-    template = importlib.resources.files("trainer.report").joinpath("page.html")
-    return string.Template(template.read_text(encoding="utf-8")).substitute(
-        title=escape(f"Report: {names}"),
-        heading=escape(heading),
-        sections="\n".join(part for section in _SECTIONS if (part := section(records))),
+    metrics = quality_metrics(record.metrics for record in records)
+    return _TEMPLATES.get_template("page.html").render(
+        runs=list(enumerate(records)),
+        names=[record.name for record in records],
+        several=len(records) > 1,
+        epochs=sorted({epoch for record in records for epoch in record.grids}),
+        metrics=metrics,
+        has_floor=bool(metrics) and any(record.floor for record in records),
+        quality_charts=sections.quality_charts(records, metrics),
+        loss_charts=sections.loss_charts(records),
+        speed_charts=sections.speed_charts(records),
+        config=sections.config_sections(records),
+        environment=sections.environment(records),
     )

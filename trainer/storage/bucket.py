@@ -11,14 +11,18 @@ import os
 import posixpath
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import tenacity
+
 from trainer.errors import UserError
-from trainer.storage.bucket_errors import is_transient, naming_the_bucket
-from trainer.storage.retries import retried
+from trainer.storage.bucket_errors import is_transient, naming_the_bucket, reason
 
 if TYPE_CHECKING:
     from gcsfs import GCSFileSystem
+
+log = logging.getLogger(__name__)
 
 # What a SavedModel's readers look for first.
 _SAVED_MODEL = "saved_model.pb"
@@ -97,7 +101,7 @@ def fetch(path: str, local: str, check: Callable[[str], None]) -> None:
         check(local)
 
     with naming_the_bucket(path, "read"):
-        retried(path, copy, may_retry=is_transient)
+        _retried(path, copy)
 
 
 def upload_saved_model(local: str, folder: str) -> None:
@@ -108,19 +112,31 @@ def upload_saved_model(local: str, folder: str) -> None:
     Raises:
         UserError, StorageOutageError: as `check_writable`.
     """
-    paths = [
-        os.path.relpath(os.path.join(parent, name), local)
-        for parent, _, names in os.walk(local)
-        for name in names
-    ]
-    head = posixpath.join(folder, _SAVED_MODEL)
+    head = Path(local, _SAVED_MODEL)
+    paths = [path for path in Path(local).rglob("*") if path.is_file() and path != head]
     with naming_the_bucket(folder, "written to"):
-        if filesystem().exists(head):
-            filesystem().rm_file(head)
-        for path in sorted(paths, key=lambda path: path == _SAVED_MODEL):
-            source, target = os.path.join(local, path), posixpath.join(folder, path)
-            retried(
-                target,
-                functools.partial(filesystem().put_file, source, target),
-                may_retry=is_transient,
-            )
+        old_head = posixpath.join(folder, _SAVED_MODEL)
+        if filesystem().exists(old_head):
+            filesystem().rm_file(old_head)
+        for path in (*paths, head):
+            target = posixpath.join(folder, path.relative_to(local).as_posix())
+            _retried(target, functools.partial(filesystem().put_file, str(path), target))
+
+
+def _retried(path: str, attempt: Callable[[], None]) -> None:
+    """Calls `attempt` up to five times while its errors may pass; logs the first of them only."""
+
+    def log_first(state: tenacity.RetryCallState) -> None:
+        if state.attempt_number == 1 and state.outcome:
+            log.warning("%s: %s; tries again for a while", path, reason(state.outcome.exception()))
+
+    # 1, 2, 4 and 8 seconds, half of it at random: workers that failed together do not come back
+    # together.
+    wait = tenacity.wait_exponential(0.5) + tenacity.wait_random_exponential(0.5)
+    tenacity.Retrying(
+        stop=tenacity.stop_after_attempt(5),
+        wait=wait,
+        retry=tenacity.retry_if_exception(is_transient),
+        before_sleep=log_first,
+        reraise=True,
+    )(attempt)

@@ -49,8 +49,7 @@ def naming_buckets_of_streams() -> Iterator[None]:
 
 def _raise_named(error: Exception, path: str, deed: str) -> NoReturn:
     status = _status(error)
-    first_line = str(error).strip().split("\n")[0] or type(error).__name__
-    told = f"{path} cannot be {deed} ({f'HTTP status {status}' if status else first_line})"
+    told = f"{path} cannot be {deed} ({f'HTTP status {status}' if status else reason(error)})"
     if mend := _mend(error, path.removeprefix("gs://").partition("/")[0]):
         raise UserError(f"{told}: {mend}") from error
     if is_transient(error):
@@ -59,6 +58,11 @@ def _raise_named(error: Exception, path: str, deed: str) -> NoReturn:
             "Storage answers again."
         ) from error
     raise error
+
+
+def reason(error: BaseException | None) -> str:
+    """The first line of an error's text, or its class where it has none."""
+    return str(error).strip().split("\n")[0] or type(error).__name__
 
 
 def is_transient(error: BaseException) -> bool:

@@ -1,0 +1,36 @@
+"""How a report writes values: the filters of its templates."""
+
+import base64
+import re
+
+from markupsafe import Markup, escape
+
+DASH = "\N{EN DASH}"
+"""Stands where there is no value."""
+
+
+def number(value: float | None) -> str:
+    """A number with about four digits."""
+    if value is None:
+        return DASH
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes = int(seconds // 60)
+    if minutes < 60:
+        return f"{minutes} min {int(seconds % 60):02d} s"
+    return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def breakable(text: str) -> Markup:
+    """A name, which a line may break after an underscore or a slash."""
+    return Markup(re.sub(r"([_/])(?=[^_/])", r"\1<wbr>", str(escape(text))))
+
+
+def base64_text(content: bytes) -> str:
+    """A file as it stands in a data: address."""
+    return base64.b64encode(content).decode()
