@@ -12,8 +12,6 @@ by class and a trainer that streams them mixes only a window of images.
 
 import dataclasses
 import difflib
-import gzip
-import math
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -24,10 +22,10 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from trainer.data.idx import Uint8Array, read_idx_set
 from trainer.errors import UserError
 from trainer.storage.bucket import is_gs
 
-Uint8Array = npt.NDArray[np.uint8]
 Example = tuple[Uint8Array, int]
 
 FORMS = "digits, idx:DIR, idx-test:DIR, tfds:NAME, images:DIR and npz:FILE"
@@ -135,45 +133,8 @@ def _open_digits(spec: str, where: str) -> Source:
 
 
 def _open_idx(spec: str, where: str) -> Source:
-    stem = "t10k" if spec.startswith("idx-test:") else "train"
-    images_path = _idx_file(where, f"{stem}-images", 3)
-    if images_path is None:
-        raise UserError(
-            f"{where} holds no {stem}-images-idx3-ubyte, gzipped or not: give the folder "
-            "with the files as they were downloaded."
-        )
-    labels_path = _idx_file(where, f"{stem}-labels", 1)
-    labels = None if labels_path is None else _read_idx(labels_path, dimensions=1)
-    return _from_arrays(spec, _read_idx(images_path, dimensions=3), labels)
-
-
-def _idx_file(folder: str, stem: str, dimensions: int) -> Path | None:
-    names = [f"{stem}{dot}idx{dimensions}-ubyte{suffix}" for dot in "-." for suffix in ("", ".gz")]
-    return next((path for name in names if (path := Path(folder, name)).is_file()), None)
-
-
-def _read_idx(path: Path, dimensions: int) -> Uint8Array:
-    try:
-        data = path.read_bytes()
-        if path.suffix == ".gz":
-            data = gzip.decompress(data)
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path} cannot be read ({error}): download it again.") from error
-    # Two zero bytes, 8 for unsigned bytes, the number of dimensions; then the dimensions.
-    magic, found = 0x800 + dimensions, int.from_bytes(data[:4], "big")
-    if found != magic:
-        raise UserError(
-            f"{path} begins with {found}, an IDX file of {dimensions} dimensions with {magic}: "
-            "download it again."
-        )
-    header = 4 * (1 + dimensions)
-    shape = [int.from_bytes(data[i : i + 4], "big") for i in range(4, header, 4)]
-    if len(data) != header + math.prod(shape):
-        raise UserError(
-            f"{path} has {len(data)} bytes and its header says {header + math.prod(shape)}: "
-            "download it again."
-        )
-    return np.frombuffer(data, np.uint8, offset=header).reshape(shape)
+    images, labels = read_idx_set(where, "t10k" if spec.startswith("idx-test:") else "train")
+    return _from_arrays(spec, images, labels)
 
 
 def _open_npz(spec: str, where: str) -> Source:
