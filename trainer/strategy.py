@@ -4,12 +4,10 @@ import contextlib
 import json
 import logging
 import os
-import platform
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -117,20 +115,6 @@ def naming_lost_workers(strategy: tf.distribute.Strategy, run_dir: str) -> Itera
             "another worker has gone or no longer answers; see its log, then start the whole group "
             f"again with the same command: it goes on from the last checkpoint of {run_dir}."
         ) from error
-
-
-def environment(strategy: tf.distribute.Strategy) -> dict[str, str | int]:
-    """What a reader of results wants to know of the machine that made them."""
-    return {
-        "tensorflow": tf.__version__,
-        "keras": keras.__version__,
-        "python": platform.python_version(),
-        "system": f"{platform.system()} {platform.machine()}",
-        "cpus": os.cpu_count() or 0,
-        "accelerators": len(tf.config.list_physical_devices()) - len(_cpus()),
-        "strategy": type(strategy).__name__,
-        "replicas": strategy.num_replicas_in_sync,
-    }
 
 
 def make_deterministic() -> None:

@@ -10,13 +10,13 @@ from trainer.data.prepare import prepared_records
 from trainer.errors import DivergedError
 from trainer.loop import Run
 from trainer.report.page import write_report
+from trainer.run.environment import environment
 from trainer.run.phases import Phases
 from trainer.run.results import write_final_pictures
 from trainer.run.run_dir import REPORT, SAMPLES, claim_run_dir
 from trainer.strategy import (
     check_agreement,
     check_shares,
-    environment,
     is_chief,
 )
 
