@@ -14,7 +14,7 @@ from trainer.errors import UserError
 from trainer.tpu.chips import CHIPS, parse_topology, roofline
 from trainer.tpu.compile_report import CompileReport
 from trainer.tpu.hlo import Program, parse_arrays
-from trainer.tpu.preflight import compile_verdicts, preflight, whole_run
+from trainer.tpu.preflight import compile_reports, preflight, whole_run
 
 needs_compiler = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("jax", "libtpu")),
@@ -138,8 +138,8 @@ def test_without_the_extra(tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def verdicts() -> list[CompileReport]:
-    return compile_verdicts(_small_config(), parse_topology("v5e:2x2"))
+def reports() -> list[CompileReport]:
+    return compile_reports(_small_config(), parse_topology("v5e:2x2"))
 
 
 def _small_config() -> Config:
@@ -161,7 +161,7 @@ def _taps(size: int, kernel: int, stride: int) -> int:
 
 
 @needs_compiler
-def test_flops_by_hand(verdicts: list[CompileReport]) -> None:
+def test_flops_by_hand(reports: list[CompileReport]) -> None:
     """All convolutions and matrix products; the rest of the step may add 15%."""
     # A transposed convolution has the taps of the convolution that it is the gradient of.
     generator = [
@@ -178,16 +178,16 @@ def test_flops_by_hand(verdicts: list[CompileReport]) -> None:
     of_d = forward_g + 2 * (3 * forward_d - discriminator[0])
     of_g = 3 * forward_g - generator[0] + 2 * forward_d
     products = 2 * 4 * (of_d + of_g)  # a multiplication and an addition, four images a chip
-    assert products <= verdicts[0].flops <= 1.15 * products
+    assert products <= reports[0].flops <= 1.15 * products
 
 
 @needs_compiler
-def test_all_reduce_is_of_gradients_statistics_and_metrics(verdicts: list[CompileReport]) -> None:
+def test_all_reduce_is_of_gradients_statistics_and_metrics(reports: list[CompileReport]) -> None:
     """float32: weights by hand, two statistics of 32 channels twice, six metrics and the stop."""
     generator = 8 * 128 + 128 + 2 * (16 * 32 * 32 + 2 * 32) + 25 * 32 + 1
     discriminator = 16 * 32 + 32 + 16 * 32 * 64 + 64 + 2 * 2 * 64 + 1
     numbers = generator + discriminator + 2 * (32 + 32) + 7
-    alone, together = verdicts
+    alone, together = reports
     assert (alone.all_reduce_bytes, together.all_reduce_bytes) == (0, 4 * numbers)
     assert (alone.num_chips, together.num_chips) == (1, 4)
     assert (together.images_per_chip, together.groups_per_chip) == (4, 1)
@@ -195,10 +195,10 @@ def test_all_reduce_is_of_gradients_statistics_and_metrics(verdicts: list[Compil
 
 
 @needs_compiler
-def test_weights_pass_through_hbm(verdicts: list[CompileReport]) -> None:
+def test_weights_pass_through_hbm(reports: list[CompileReport]) -> None:
     """At the least, weights and RMSprop's means of squares are read and written."""
     weights = 4 * (8 * 128 + 2 * 16 * 32 * 32 + 16 * 32 * 64)
-    assert verdicts[0].hbm_bytes_moved > 4 * weights
+    assert reports[0].hbm_bytes_moved > 4 * weights
 
 
 @needs_compiler
@@ -211,14 +211,14 @@ def test_a_config_that_does_not_fit() -> None:
     with pytest.raises(
         UserError, match=r"does not fit .* \(\S+ needed, 15.75G there\): give fewer"
     ):
-        compile_verdicts(config, parse_topology("v5e:1x1"))
+        compile_reports(config, parse_topology("v5e:1x1"))
 
 
 @needs_compiler
 def test_command_line(tmp_path: Path) -> None:
     config = tmp_path / "tiny.py"
     config.write_text("from tests.helpers.tiny import tiny_config as get_config\n")
-    output = tmp_path / "verdict.json"
+    output = tmp_path / "report.json"
     done = subprocess.run(
         [
             *(sys.executable, "-m", "trainer.main", "--mode=preflight", f"--config={config}"),
@@ -237,10 +237,10 @@ def test_command_line(tmp_path: Path) -> None:
 
 
 @needs_compiler
-def test_chip_hours_by_hand(verdicts: list[CompileReport]) -> None:
+def test_chip_hours_by_hand(reports: list[CompileReport]) -> None:
     config = _small_config()
     config.train.steps = 225
-    run = whole_run(config, parse_topology("v5e:2x2"), verdicts[1])
+    run = whole_run(config, parse_topology("v5e:2x2"), reports[1])
     # 225 steps of 16 images; four chips for 3600 images at that speed.
     assert run.images == 3600 and run.images_known
-    assert run.chip_hours_at_least == pytest.approx(4 / verdicts[1].images_per_second_at_most)
+    assert run.chip_hours_at_least == pytest.approx(4 / reports[1].images_per_second_at_most)

@@ -39,7 +39,7 @@ class Sampler:
         return labels_of(np.arange(count), label, self.generator.num_classes).numpy()
 
     def interpolation(self, seed: int, rows: int, columns: int, label: int = IN_TURN) -> np.ndarray:
-        """Walks from one latent to another, a row each: [rows * columns, H, W, C] uint8.
+        """From one latent to another, a row each: [rows * columns, H, W, C] uint8.
 
         Spherical interpolation (White 2016, "Sampling Generative Networks", section
         2.1): the latents on the way keep the length that G was trained on.

@@ -53,7 +53,7 @@ def write_samples(
 def write_interpolations(
     sampler: Sampler, seed: int, rows: int, columns: int, output: str, label: int = IN_TURN
 ) -> None:
-    """Writes a .png with `rows` walks between latents, of `columns` images each.
+    """Writes a .png with `rows` interpolations between latents, of `columns` images each.
 
     Raises:
         UserError: `output` is no .png or cannot be written, or the model does not know the
@@ -61,7 +61,7 @@ def write_interpolations(
     """
     check_label(sampler.generator, label)
     if not output.endswith(".png"):
-        raise UserError(f"--output={output}: a walk between latents is a picture; give FILE.png.")
+        raise UserError(f"--output={output}: interpolations are drawn as a picture; give FILE.png.")
     with _writing(output):
         images = sampler.interpolation(seed, rows, columns, label)
         write_bytes(output, png(grid(images, columns)))

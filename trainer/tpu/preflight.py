@@ -51,14 +51,14 @@ def preflight(config: Config, topology_name: str, output: str | None) -> None:
     topology = parse_topology(topology_name)
     versions = check_installed()
     check_shares(config, ReplicaOfMany(topology.num_chips))
-    verdicts = compile_reports(config, topology)
-    run = whole_run(config, topology, verdicts[-1])
-    print(table(topology, versions, verdicts, run))
+    reports = compile_reports(config, topology)
+    run = whole_run(config, topology, reports[-1])
+    print(table(topology, versions, reports, run))
     if output:
         found = {
             "topology": topology.name,
             "versions": versions,
-            "verdicts": [_as_dict(verdict) for verdict in verdicts],
+            "verdicts": [_as_dict(report) for report in reports],
             "run": dataclasses.asdict(run),
         }
         write_text(output, json.dumps(found, indent=2) + "\n")
@@ -108,7 +108,7 @@ def compile_reports(config: Config, topology: Topology) -> list[CompileReport]:
     ]
 
 
-def whole_run(config: Config, topology: Topology, verdict: CompileReport) -> WholeRun:
+def whole_run(config: Config, topology: Topology, report: CompileReport) -> WholeRun:
     """The least chip-hours of the run, at the roofline."""
     folder = config.data.records_dir
     images, known = _MILLION, True
@@ -119,12 +119,12 @@ def whole_run(config: Config, topology: Topology, verdict: CompileReport) -> Who
         images = steps * config.images_per_step
     else:
         known = False
-    seconds = images / verdict.images_per_second_at_most
+    seconds = images / report.images_per_second_at_most
     return WholeRun(images, known, topology.num_chips * seconds / 3600)
 
 
-def table(topology: Topology, versions: str, verdicts: list[CompileReport], run: WholeRun) -> str:
-    """The verdicts side by side, a line a figure, and what is to be known beside them."""
+def table(topology: Topology, versions: str, reports: list[CompileReport], run: WholeRun) -> str:
+    """The reports side by side, a line a figure, and what is to be known beside them."""
     figures: dict[str, Callable[[CompileReport], str]] = {
         "": lambda v: v.name,
         "real images a chip, in groups": lambda v: f"{v.images_per_chip}, in {v.groups_per_chip}",
@@ -143,13 +143,13 @@ def table(topology: Topology, versions: str, verdicts: list[CompileReport], run:
         "bound by": lambda v: v.roofline.bound,
         "images/s, at most": lambda v: f"{v.images_per_second_at_most:,.0f}",
     }
-    width = max(len(figure(v)) for figure in figures.values() for v in verdicts) + 3
+    width = max(len(figure(v)) for figure in figures.values() for v in reports) + 3
     lines = [f"The step on {topology.name}, {topology.num_chips} chip(s); {versions}"]
     for title, figure in figures.items():
-        lines.append(f"{title:32}" + "".join(f"{figure(v):>{width}}" for v in verdicts))
+        lines.append(f"{title:32}" + "".join(f"{figure(v):>{width}}" for v in reports))
     lines.append("Counts are of one chip and one step (in brackets: of one real image).")
     lines.append("Arrays with the most padding:")
-    for array in verdicts[-1].padding.worst:
+    for array in reports[-1].padding.worst:
         logical, padded = int(array["logical_bytes"]) / 1e6, int(array["padded_bytes"]) / 1e6
         lines.append(f"  {logical:.2f} -> {padded:.2f} MB  {array['shape']}  {array['origin']}")
     what = f"The run, {run.images:,} images" if run.images_known else "A million images"
@@ -158,16 +158,16 @@ def table(topology: Topology, versions: str, verdicts: list[CompileReport], run:
     return "\n".join(lines)
 
 
-def _of_step(verdict: CompileReport, count: float, unit: str) -> str:
-    return f"{count / 1e6:,.1f} {unit} ({count / verdict.images_per_chip / 1e6:.2f} {unit})"
+def _of_step(report: CompileReport, count: float, unit: str) -> str:
+    return f"{count / 1e6:,.1f} {unit} ({count / report.images_per_chip / 1e6:.2f} {unit})"
 
 
 def _share(used: float, whole: float) -> str:
     return f"{used / 2**20:,.1f} MiB, {used / whole:.1%}"
 
 
-def _as_dict(verdict: CompileReport) -> dict[str, object]:
-    return dataclasses.asdict(verdict) | {
-        "bound_by": verdict.roofline.bound,
-        "images_per_second_at_most": verdict.images_per_second_at_most,
+def _as_dict(report: CompileReport) -> dict[str, object]:
+    return dataclasses.asdict(report) | {
+        "bound_by": report.roofline.bound,
+        "images_per_second_at_most": report.images_per_second_at_most,
     }
