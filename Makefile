@@ -1,7 +1,7 @@
 # make train   install into .venv, train on the embedded digits to the end (minutes)
 # make test    install what tests need and run them all
-# make lint    style, format and types, of shell scripts too
-# make preflight-test  install the TPU's compiler (1 GB on disk) and run the tests that need it
+# make extras  install what a few tests skip without: the TPU's compiler, the peers of bench
+# make lint    style, format, types and imports, of shell scripts too
 # make soak    kill runs at random moments and compare the bits (some ten minutes)
 # make gs-soak the same on a local Google Cloud Storage that fails at random (some eight minutes)
 # make bench   measure beside PyTorch, JAX and Keras (on a quiet machine)
@@ -11,7 +11,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: train test preflight-test lint soak gs-soak bench clean
+.PHONY: train test extras lint soak gs-soak bench clean
 
 train: $(VENV)/trainer.installed
 	$(BIN)/python -m trainer.main --config=configs/digits.py --run_dir=runs/digits
@@ -19,9 +19,7 @@ train: $(VENV)/trainer.installed
 test: $(VENV)/test.installed
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-preflight-test: $(VENV)/test.installed
-	$(BIN)/pip install --quiet --editable '.[preflight]'
-	$(BIN)/python -m pytest tests/tpu/test_preflight.py
+extras: $(VENV)/extras.installed
 
 lint: $(VENV)/test.installed
 	$(BIN)/ruff check .
@@ -57,6 +55,10 @@ $(VENV)/trainer.installed: setup.py | $(BIN)/python
 $(VENV)/test.installed: setup.py | $(BIN)/python
 	$(BIN)/pip install --quiet --editable '.[test]'
 	touch $@ $(VENV)/trainer.installed
+
+$(VENV)/extras.installed: setup.py $(VENV)/test.installed $(VENV)/bench.installed
+	$(BIN)/pip install --quiet --editable '.[preflight]'
+	touch $@
 
 $(VENV)/bench.installed: bench/requirements.txt | $(VENV)/trainer.installed
 	$(BIN)/pip install --quiet --requirement bench/requirements.txt

@@ -18,7 +18,7 @@ from trainer.tpu.preflight import compile_reports, preflight, whole_run
 
 needs_compiler = pytest.mark.skipif(
     any(importlib.util.find_spec(name) is None for name in ("jax", "libtpu")),
-    reason="jax and libtpu are not installed: make preflight-test installs them",
+    reason="jax and libtpu are not installed: make extras installs them",
 )
 
 
