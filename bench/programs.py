@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from bench.flops import of_hlo
+from trainer.choices import Convolutions
 from trainer.config import Config
 from trainer.gan.build import build_gan
 from trainer.gan.gradients import Group, Weights
@@ -52,7 +53,7 @@ class Programs:
     def __init__(self, config: Config) -> None:
         self.config = config
 
-    def flops(self, convolutions: str) -> int:
+    def flops(self, convolutions: Convolutions) -> int:
         """Operations of both programs with `train.convolutions` at a value."""
         self.config.train.convolutions = convolutions
         return sum(map(of_hlo, program_texts(self.config)))

@@ -46,7 +46,7 @@ def get_config() -> Config:
         train=TrainConfig(
             global_batch_size=64,
             steps=50_000,
-            diff_augment="color,translation,cutout",
+            diff_augment=("color", "translation", "cutout"),
             ema_half_life_images=50_000,
         ),
     )

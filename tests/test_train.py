@@ -133,6 +133,7 @@ def test_sample_and_export(whole: tuple[Command, Path, str], tmp_path: Path) -> 
     [
         (["--config.train.epoch=3"], "did you mean train.epochs?"),
         (["--config.train.epochs=many"], "many"),
+        (["--config.train.diff_augment=color,colour"], "train.diff_augment is 'color,colour'"),
         (["--config.train.epochs=-1"], "train.epochs is -1; it must be at least 1"),
         (["--config=missing.py"], "--config=missing.py cannot be used"),
         (["--nonsense=1"], "nonsense"),

@@ -5,7 +5,6 @@ import json
 
 from trainer.config_fields import check_fields, config_field, from_dict
 from trainer.config_sections import (
-    AUGMENTATIONS,
     DataConfig,
     EvaluationConfig,
     LossConfig,
@@ -15,17 +14,6 @@ from trainer.config_sections import (
     TrainConfig,
 )
 from trainer.errors import UserError
-
-__all__ = [
-    "Config",
-    "DataConfig",
-    "EvaluationConfig",
-    "LossConfig",
-    "ModelConfig",
-    "OptimizerConfig",
-    "OptimizersConfig",
-    "TrainConfig",
-]
 
 
 @dataclasses.dataclass
@@ -52,11 +40,6 @@ class Config:
         """Real images that one step, that is one generator update, takes from the set."""
         return self.train.global_batch_size * self.train.discriminator_steps
 
-    @property
-    def augmentations(self) -> tuple[str, ...]:
-        """The names in `train.diff_augment`."""
-        return tuple(name.strip() for name in self.train.diff_augment.split(",") if name.strip())
-
     def validate(self) -> None:
         """Checks every field once, after parsing.
 
@@ -68,7 +51,6 @@ class Config:
         _check_resolution(self.model)
         _check_discriminator(self)
         _check_schedules(self.optimizer)
-        _check_augmentations(self)
 
     def to_json(self) -> str:
         """The config as indented JSON; `from_json` reads it back."""
@@ -127,13 +109,4 @@ def _check_schedules(optimizers: OptimizersConfig) -> None:
             raise UserError(
                 f"optimizer.{network}.schedule is {optimizer.schedule}, but "
                 f"optimizer.{network}.decay_steps is 0: give the updates that the fall takes."
-            )
-
-
-def _check_augmentations(config: Config) -> None:
-    for name in config.augmentations:
-        if name not in AUGMENTATIONS:
-            raise UserError(
-                f"train.diff_augment is {config.train.diff_augment!r}; it takes some of "
-                f"{','.join(AUGMENTATIONS)}."
             )

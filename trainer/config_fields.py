@@ -5,12 +5,25 @@ Everything here works on any nest of dataclasses whose fields are made by `confi
 
 import dataclasses
 import difflib
+import operator
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin
 
 from trainer.errors import UserError
 
 _SectionT = TypeVar("_SectionT")
+_HOLDS = {
+    "at_least": operator.ge,
+    "at_most": operator.le,
+    "above": operator.gt,
+    "below": operator.lt,
+}
+_KINDS: dict[Any, str] = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+}
 
 
 def config_field(
@@ -21,24 +34,24 @@ def config_field(
     at_most: float | None = None,
     above: float | None = None,
     below: float | None = None,
-    choices: tuple[str, ...] = (),
     changeable: bool = False,
 ) -> Any:
     """A dataclass field with its documentation and its allowed range.
+
+    The field's type says the rest: int, float, bool, str, a `Literal` of the names allowed, or a
+    tuple of int or `Literal`.
 
     Args:
         default: the value where a config file and the command line are silent.
         help: one sentence for `--help`; units belong in the field's name.
         at_least, at_most, above, below: bounds of a number, or of every number
             of a tuple.
-        choices: the words allowed; empty: any.
         changeable: whether a run may be resumed with another value.
     """
     bounds = {"at_least": at_least, "at_most": at_most, "above": above, "below": below}
     metadata = {
         "help": help,
         "changeable": changeable,
-        "choices": choices,
         "bounds": {name: bound for name, bound in bounds.items() if bound is not None},
     }
     return dataclasses.field(default=default, metadata=metadata)
@@ -52,7 +65,6 @@ def check_fields(config: Any) -> None:
     """
     for path, field, value in _leaves(config):
         _check_type(path, field, value)
-        _check_choice(path, field, value)
         for number in value if isinstance(value, tuple) else (value,):
             _check_bounds(path, field, number)
 
@@ -74,7 +86,7 @@ def unknown_field_message(config: Any, path: str) -> str:
 def describe(config: Any) -> str:
     """All fields with default and meaning, a line each, for `--help`."""
     return "\n".join(
-        f"  --config.{path}={_shown(value)}\n      {field.metadata['help']}"
+        f"  --config.{path}={_shown(value)}\n      {_help(field)}"
         for path, field, value in _leaves(config)
     )
 
@@ -82,7 +94,7 @@ def describe(config: Any) -> str:
 def resume_conflicts(saved: Any, wanted: Any) -> list[str]:
     """Fields that differ and that a resumed run may not change, as readable lines."""
     return [
-        f"{path}: the run has {_shown(old)}, you ask for {_shown(new)}"
+        f"{path}: the run has {_shown(old) or 'nothing'}, you ask for {_shown(new) or 'nothing'}"
         for (path, field, old), (_, _, new) in zip(_leaves(saved), _leaves(wanted), strict=True)
         if old != new and not field.metadata["changeable"]
     ]
@@ -95,13 +107,18 @@ def from_dict(section: type[_SectionT], values: dict[str, Any]) -> _SectionT:
         UserError: there is no such field.
     """
     built: dict[str, Any] = {}
-    fields = {field.name: field for field in dataclasses.fields(section)}  # type: ignore[arg-type]
+    types: dict[str, Any] = {field.name: field.type for field in dataclasses.fields(section)}  # type: ignore[arg-type]
     for name, value in values.items():
-        if name not in fields:
+        if name not in types:
             raise UserError(unknown_field_message(section(), name))
         if isinstance(value, dict):
-            value = from_dict(fields[name].type, value)  # type: ignore[arg-type]
-        built[name] = tuple(value) if isinstance(value, list) else value
+            value = from_dict(types[name], value)
+        elif get_origin(types[name]) is tuple:
+            if isinstance(value, str):
+                # Earlier versions wrote names as one text, such as "color,cutout".
+                value = [name.strip() for name in value.split(",") if name.strip()]
+            value = tuple(value)
+        built[name] = value
     return section(**built)
 
 
@@ -122,32 +139,44 @@ def _shown(value: Any) -> str:
     return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
+def _help(field: "dataclasses.Field[Any]") -> str:
+    text, allowed = field.metadata["help"], _allowed(field)
+    return f"{text} {allowed[0].upper()}{allowed[1:]}." if _names(field) else text
+
+
+def _names(field: "dataclasses.Field[Any]") -> tuple[str, ...]:
+    """What a field, or each item of its tuple, chooses from; empty: not from names."""
+    return get_args(_item_type(field))
+
+
+def _item_type(field: "dataclasses.Field[Any]") -> Any:
+    return get_args(field.type)[0] if get_origin(field.type) is tuple else field.type
+
+
+def _allowed(field: "dataclasses.Field[Any]") -> str:
+    """What a field takes, its bounds aside."""
+    names = _names(field)
+    if get_origin(field.type) is tuple:
+        return f"some of {','.join(names)}" if names else "whole numbers, such as 128,64"
+    return f"one of {', '.join(names)}" if names else _KINDS[field.type]
+
+
 def _check_type(path: str, field: "dataclasses.Field[Any]", value: Any) -> None:
-    if isinstance(field.default, tuple):
-        if not value or not all(type(item) is int for item in value):
-            raise UserError(f"{path} is {_shown(value)!r}; give whole numbers, such as 128,64.")
-    elif isinstance(field.default, float):
-        if type(value) not in (int, float):
-            raise UserError(f"{path} is {value!r}; it takes a number.")
-    elif type(value) is not type(field.default):
-        raise UserError(f"{path} is {value!r}; it takes a {type(field.default).__name__}.")
-
-
-def _check_choice(path: str, field: "dataclasses.Field[Any]", value: Any) -> None:
-    choices = field.metadata["choices"]
-    if choices and value not in choices:
-        raise UserError(f"{path} is {value!r}; it must be {' or '.join(choices)}.")
+    items = value if get_origin(field.type) is tuple else (value,)
+    types = (int, float) if field.type is float else (_item_type(field),)
+    names = _names(field)
+    fits = isinstance(items, tuple) and all(
+        item in names if names else type(item) in types for item in items
+    )
+    if not fits or not (items or names):
+        shown = _shown(value) if isinstance(value, tuple) else value
+        kind = "a tuple of " if get_origin(field.type) is tuple else ""
+        raise UserError(f"{path} is {shown!r}; it takes {kind}{_allowed(field)}.")
 
 
 def _check_bounds(path: str, field: "dataclasses.Field[Any]", value: Any) -> None:
-    holds = {
-        "at_least": lambda bound: value >= bound,
-        "at_most": lambda bound: value <= bound,
-        "above": lambda bound: value > bound,
-        "below": lambda bound: value < bound,
-    }
     bounds = field.metadata["bounds"]
     # `all` of positive comparisons: NaN fails every one of them.
-    if not all(holds[name](bound) for name, bound in bounds.items()):
+    if not all(_HOLDS[name](value, bound) for name, bound in bounds.items()):
         allowed = " and ".join(f"{name.replace('_', ' ')} {b}" for name, b in bounds.items())
         raise UserError(f"{path} is {value}; it must be {allowed}.")

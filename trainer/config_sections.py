@@ -2,24 +2,22 @@
 
 import dataclasses
 
-from trainer.config_fields import config_field
-
-# Names that trainer/gan implements; stated here too, because --help must not wait for TensorFlow.
-NORMS = ("batch", "layer", "none")
-OBJECTIVES = (
-    "bce",
-    "non_saturating",
-    "minimax",
-    "least_squares",
-    "hinge",
-    "wasserstein",
-    "relativistic_average",
-    "relativistic_paired",
+from trainer.choices import (
+    Architecture,
+    Augmentation,
+    Convolutions,
+    LearningRateSchedule,
+    Norm,
+    ObjectiveName,
+    OnDivergence,
+    OptimizerName,
+    PenaltyName,
+    Precision,
+    RankingMeasure,
+    UpdateOrder,
+    Upsampling,
 )
-PENALTIES = ("wgan_gp", "r1", "r2", "r1_r2", "dragan")
-OPTIMIZERS = ("rmsprop", "adam", "adamw", "sgd")
-AUGMENTATIONS = ("color", "translation", "cutout")
-MEASURES = ("fid", "kid", "precision", "recall", "density", "coverage", "class_kl")
+from trainer.config_fields import config_field
 
 
 @dataclasses.dataclass
@@ -47,9 +45,7 @@ class DataConfig:
 class ModelConfig:
     """Generator and discriminator."""
 
-    architecture: str = config_field(
-        "dcgan", "dcgan, or resnet: residual blocks.", choices=("dcgan", "resnet")
-    )
+    architecture: Architecture = config_field("dcgan", "Of both networks; resnet: residual blocks.")
     resolution: int = config_field(28, "Height and width of the images, in pixels.", at_least=1)
     channels: int = config_field(1, "1 for grey, 3 for RGB.", at_least=1, at_most=4)
     latent_dim: int = config_field(256, "Length of the latent vector z.", at_least=1)
@@ -61,18 +57,15 @@ class ModelConfig:
     discriminator_filters: tuple[int, ...] = config_field(
         (64, 128), "Channels after each block; a block halves the resolution.", at_least=1
     )
-    generator_norm: str = config_field("batch", "batch, layer or none.", choices=NORMS)
-    discriminator_norm: str = config_field(
-        "none", "batch, layer or none; batch goes with no penalty.", choices=NORMS
-    )
+    generator_norm: Norm = config_field("batch", "Normalisation between its layers.")
+    discriminator_norm: Norm = config_field("none", "Likewise; batch goes with no penalty.")
     spectral_norm: bool = config_field(
         False, "Divide every kernel of the discriminator by its largest singular value."
     )
-    upsampling: str = config_field(
+    upsampling: Upsampling = config_field(
         "transposed",
-        "transposed: transposed convolutions; resize: nearest neighbour, then a convolution. "
+        "dcgan: by transposed convolutions, or resize: nearest neighbour, then a convolution. "
         "resnet always resizes.",
-        choices=("transposed", "resize"),
     )
     num_classes: int = config_field(
         0, "Above 0: a conditional model of so many classes of labels.", at_least=0
@@ -86,10 +79,8 @@ class ModelConfig:
     leaky_relu_slope: float = config_field(
         0.2, "Slope of LeakyReLU below zero.", at_least=0, below=1
     )
-    precision: str = config_field(
-        "float32",
-        "float32, or bfloat16: layers compute in bfloat16 and keep float32 weights.",
-        choices=("float32", "bfloat16"),
+    precision: Precision = config_field(
+        "float32", "bfloat16: layers compute in bfloat16 and keep float32 weights."
     )
     batch_norm_momentum: float = config_field(
         0.99, "Decay of BatchNorm's moving statistics, per step.", at_least=0, below=1
@@ -100,20 +91,13 @@ class ModelConfig:
 class LossConfig:
     """What the networks minimise; trainer/gan/losses.py and penalties.py have the formulas."""
 
-    objective: str = config_field(
-        "bce",
-        "bce (binary cross-entropy), non_saturating, minimax, least_squares, hinge, wasserstein, "
-        "relativistic_average or relativistic_paired.",
-        choices=OBJECTIVES,
+    objective: ObjectiveName = config_field(
+        "bce", "What both networks minimise; bce: binary cross-entropy."
     )
     real_label: float = config_field(
         0.9, "bce: target of D for real images; below 1 smooths.", above=0, at_most=1
     )
-    penalty: str = config_field(
-        "none",
-        "Gradient penalty of D: none, wgan_gp, r1, r2, r1_r2 or dragan.",
-        choices=("none", *PENALTIES),
-    )
+    penalty: PenaltyName = config_field("none", "Gradient penalty of D.")
     penalty_weight: float = config_field(10.0, "Factor of the penalty.", above=0)
     penalty_every_steps: int = config_field(
         1,
@@ -126,19 +110,13 @@ class LossConfig:
 class OptimizerConfig:
     """The optimizer of one network; a step here is an update of that network."""
 
-    name: str = config_field(
-        "rmsprop",
-        "rmsprop, adam, adamw or sgd.",
-        choices=OPTIMIZERS,
-    )
+    name: OptimizerName = config_field("rmsprop", "Rule of the update.")
     learning_rate: float = config_field(
         5e-4, "Step size, at its largest.", above=0, changeable=True
     )
     warmup_steps: int = config_field(0, "Steps in which it grows from zero.", at_least=0)
-    schedule: str = config_field(
-        "constant",
-        "constant, linear or cosine: how it falls after the warm-up.",
-        choices=("constant", "linear", "cosine"),
+    schedule: LearningRateSchedule = config_field(
+        "constant", "How the learning rate falls after the warm-up."
     )
     decay_steps: int = config_field(0, "linear, cosine: steps of the fall.", at_least=0)
     final_share: float = config_field(
@@ -182,19 +160,18 @@ class TrainConfig:
     discriminator_steps: int = config_field(
         1, "Updates of D before each of G, each with fresh images and noise.", at_least=1
     )
-    update_order: str = config_field(
+    update_order: UpdateOrder = config_field(
         "alternating",
         "alternating: G learns from the updated D; simultaneous: from the D before its last "
         "update.",
-        choices=("alternating", "simultaneous"),
     )
     inference_mode_fakes: bool = config_field(
         False,
         "Train D on images drawn with BatchNorm's moving statistics, as a loop around Keras's "
         "predict() does; for comparison only, it tends to collapse.",
     )
-    diff_augment: str = config_field(
-        "", "For small sets: some of color,translation,cutout on all that D sees."
+    diff_augment: tuple[Augmentation, ...] = config_field(
+        (), "For small sets: augmentation of all that D sees."
     )
     ema_half_life_images: int = config_field(
         0,
@@ -215,21 +192,19 @@ class TrainConfig:
         at_least=1,
         changeable=True,
     )
-    on_divergence: str = config_field(
+    on_divergence: OnDivergence = config_field(
         "stop",
         "At NaN or infinity: stop, or rollback to the last checkpoint and take other batches.",
-        choices=("stop", "rollback"),
         changeable=True,
     )
     rollbacks_at_most: int = config_field(
         3, "Rollbacks of one run; the next divergence stops it.", at_least=1, changeable=True
     )
     jit_compile: bool = config_field(True, "Compile the step with XLA.", changeable=True)
-    convolutions: str = config_field(
+    convolutions: Convolutions = config_field(
         "auto",
-        "The generator's: plain, or unit_stride, the same without strides, equal up to rounding; "
-        "auto: unit_stride on a CPU under XLA, where it is faster.",
-        choices=("auto", "plain", "unit_stride"),
+        "Form of the generator's; unit_stride: without strides, equal up to rounding; auto: that "
+        "on a CPU under XLA, where it is faster.",
         changeable=True,
     )
     checkpoint_every_steps: int = config_field(
@@ -267,8 +242,8 @@ class EvaluationConfig:
         "SavedModel, or auto: records where there is one, else random.",
         changeable=True,
     )
-    best_by: str = config_field(
-        "fid", "Measure whose best checkpoint is kept in best/.", choices=MEASURES, changeable=True
+    best_by: RankingMeasure = config_field(
+        "fid", "Measure whose best checkpoint is kept in best/.", changeable=True
     )
     patience_evaluations: int = config_field(
         0, "Evaluations without a better one that end the run; 0: any.", at_least=0, changeable=True

@@ -54,6 +54,7 @@ from absl import logging as absl_logging
 from ml_collections import config_flags
 
 from trainer.cli.compile_cache import use_compile_cache
+from trainer.cli.config_parsers import register_parsers
 from trainer.config import Config
 from trainer.config_fields import describe, is_field, unknown_field_message
 from trainer.errors import (
@@ -68,6 +69,7 @@ from trainer.storage.bucket_errors import naming_buckets_of_streams
 # Before TensorFlow is imported: its start-up notes would bury our own lines.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+register_parsers()
 _CONFIG = config_flags.DEFINE_config_file(
     "config", None, "train: a config file; --config.FIELD=VALUE sets one of its fields."
 )

@@ -1,4 +1,4 @@
-from trainer.evaluation.alarms import Alarms, discriminator_alarms, quality_alarms
+from trainer.evaluation.alarms import Alarm, Alarms, discriminator_alarms, quality_alarms
 
 GOOD = {
     "coverage": 0.95,
@@ -10,8 +10,7 @@ GOOD = {
 
 
 def kinds(**changes: float) -> set[str]:
-    alarms = quality_alarms(GOOD | changes, GOOD, [GOOD])
-    return {alarm.split(":")[0] for alarm in alarms}
+    return {alarm.kind for alarm in quality_alarms(GOOD | changes, GOOD, [GOOD])}
 
 
 def test_good_values_are_silent() -> None:
@@ -29,7 +28,7 @@ def test_each_sign_of_collapse_and_memorisation() -> None:
 
 def test_a_collapse_from_the_start_needs_no_history() -> None:
     (alarm,) = quality_alarms(GOOD | {"coverage": 0.01}, GOOD, [])
-    assert alarm == "collapse: coverage is 0.010, real images score 0.950"
+    assert str(alarm) == "collapse: coverage is 0.010, real images score 0.950"
 
 
 def test_without_classes() -> None:
@@ -40,7 +39,7 @@ def test_without_classes() -> None:
 def test_discriminators() -> None:
     def found(real: float, fake: float) -> list[str]:
         values = {"discriminator/real_probability": real, "discriminator/fake_probability": fake}
-        return [alarm.split(":")[0] for alarm in discriminator_alarms(values)]
+        return [alarm.kind for alarm in discriminator_alarms(values)]
 
     assert found(0.46, 0.45) == []
     assert found(0.999, 0.001) == ["dead game"]
@@ -50,8 +49,10 @@ def test_discriminators() -> None:
 
 def test_an_alarm_is_told_once_until_it_has_been_silent() -> None:
     alarms = Alarms()
-    assert alarms.new("losses", ["dead game: a"]) == ["dead game: a"]
-    assert alarms.new("losses", ["dead game: b"]) == []
-    assert alarms.new("quality", ["collapse: c"]) == ["collapse: c"]
+    first, again = Alarm("dead game", "at 0.99"), Alarm("dead game", "at 0.995")
+    collapse = Alarm("collapse", "coverage fell")
+    assert alarms.new("losses", [first]) == [first]
+    assert alarms.new("losses", [again]) == []
+    assert alarms.new("quality", [collapse]) == [collapse]
     assert alarms.new("losses", []) == []
-    assert alarms.new("losses", ["dead game: d"]) == ["dead game: d"]
+    assert alarms.new("losses", [again]) == [again]

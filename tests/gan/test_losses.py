@@ -1,11 +1,12 @@
 import math
 from collections.abc import Callable
+from typing import get_args
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from trainer.config_sections import OBJECTIVES
+from trainer.choices import ObjectiveName
 from trainer.gan.losses import binary_cross_entropy, make_objective
 
 REAL = np.array([0.0, 2.0, -3.0, 30.0, -30.0])
@@ -46,10 +47,10 @@ FORMULAS: dict[str, tuple[Formula, Formula]] = {
 
 
 def test_every_objective_is_tested() -> None:
-    assert set(FORMULAS) == set(OBJECTIVES)
+    assert set(FORMULAS) == set(get_args(ObjectiveName))
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", get_args(ObjectiveName))
 def test_formulas(name: str) -> None:
     objective = make_objective(name, real_label=0.9)
     real, fake = (tf.constant(v, tf.float32) for v in (REAL, FAKE))
@@ -64,7 +65,7 @@ def test_formulas(name: str) -> None:
 
 def test_only_relativistic_generators_look_at_real_images() -> None:
     fake = tf.constant(FAKE, tf.float32)
-    for name in OBJECTIVES:
+    for name in get_args(ObjectiveName):
         objective = make_objective(name)
         one, other = (objective.generator(fake, tf.fill([5], value)) for value in (0.0, 3.0))
         assert objective.relativistic == bool(np.any(one.numpy() != other.numpy())), name

@@ -1,5 +1,7 @@
 """Every cell of the README's table: each objective with each option, compiled by XLA."""
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -7,7 +9,7 @@ import tensorflow as tf
 from tests.conftest import build_gan_on, make_strategy_of, run_steps
 from tests.helpers.tiny import tiny_config
 from tests.helpers.variants import LIPSCHITZ, changed
-from trainer.config_sections import OBJECTIVES
+from trainer.choices import ObjectiveName
 from trainer.gan.state import Gan
 
 OPTIONS = {
@@ -25,7 +27,7 @@ def weights_of(gan: Gan) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("objective", get_args(ObjectiveName))
 def test_cell(objective: str, option: str) -> None:
     changes = {"loss.objective": objective, "train.group_size": 8}
     config = changed(tiny_config(), changes | LIPSCHITZ.get(objective, {}) | OPTIONS[option])

@@ -1,10 +1,10 @@
 """Configs that together use every objective and every option of the step."""
 
-from typing import Any
+from typing import Any, get_args
 
 from tests.helpers.tiny import tiny_config
+from trainer.choices import ObjectiveName
 from trainer.config import Config
-from trainer.config_sections import OBJECTIVES
 
 Changes = dict[str, Any]
 
@@ -52,13 +52,13 @@ VARIANTS: dict[str, Changes] = {
     "relativistic_paired": {
         "loss.penalty": "r1_r2",
         "model.num_classes": 3,
-        "train.diff_augment": "color,translation,cutout",
+        "train.diff_augment": ("color", "translation", "cutout"),
         "train.ema_half_life_images": 30,
         "optimizer.discriminator.momentum": 0.5,
         "optimizer.discriminator.warmup_steps": 3,
     },
 }
-assert set(VARIANTS) == set(OBJECTIVES)
+assert set(VARIANTS) == set(get_args(ObjectiveName))
 
 
 def variant(name: str) -> Config:

@@ -1,7 +1,9 @@
-"""What in a run's numbers should worry its owner, as sentences."""
+"""What in a run's numbers should worry its owner."""
 
+import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 # Shares of what real images score, and of the best so far; between them lie the ordinary ups
 # and downs of a run.
@@ -13,26 +15,37 @@ _MANY_MEMORISED = 0.1
 _CERTAIN = 0.98
 _BLIND = 1e-5
 
+AlarmKind = Literal["collapse", "memorisation", "dead game", "dead discriminator"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Alarm:
+    """Something to worry about; its text, `kind: what`, is what people and metrics.jsonl get."""
+
+    kind: AlarmKind
+    what: str
+    """The numbers that say so, and the mend where there is one."""
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.what}"
+
 
 class Alarms:
-    """Lets each alarm through once, until its cause has gone in between."""
+    """Lets each kind of alarm through once, until its cause has gone in between."""
 
     def __init__(self) -> None:
-        self.active: dict[str, set[str]] = {}
+        self.active: dict[str, set[AlarmKind]] = {}
 
-    def new(self, source: str, alarms: list[str]) -> list[str]:
-        """Those of a source's alarms that it did not give the last time.
-
-        The kind of an alarm is what stands before its colon.
-        """
+    def new(self, source: str, alarms: list[Alarm]) -> list[Alarm]:
+        """Those of a source's alarms whose kind it did not give the last time."""
         before = self.active.get(source, set())
-        self.active[source] = {alarm.split(":")[0] for alarm in alarms}
-        return [alarm for alarm in alarms if alarm.split(":")[0] not in before]
+        self.active[source] = {alarm.kind for alarm in alarms}
+        return [alarm for alarm in alarms if alarm.kind not in before]
 
 
 def quality_alarms(
     values: dict[str, float], floor: dict[str, float], earlier: Sequence[dict[str, float]]
-) -> list[str]:
+) -> list[Alarm]:
     """Alarms about collapse and memorisation.
 
     Args:
@@ -41,37 +54,40 @@ def quality_alarms(
         earlier: the measures of earlier evaluations, oldest first.
 
     Returns:
-        A sentence each; empty: nothing to worry about.
+        Empty: nothing to worry about.
     """
-    found = []
+
+    def collapse(what: str) -> None:
+        found.append(Alarm("collapse", what))
+
+    found: list[Alarm] = []
     for name in ("coverage", "recall"):
         best = max([line[name] for line in earlier], default=0.0)
         if values[name] < _COLLAPSED_SHARE_OF_FLOOR * floor[name]:
-            found.append(
-                f"collapse: {name} is {values[name]:.3f}, real images score {floor[name]:.3f}"
-            )
+            collapse(f"{name} is {values[name]:.3f}, real images score {floor[name]:.3f}")
         elif values[name] < _COLLAPSED_SHARE_OF_BEST * best:
-            found.append(f"collapse: {name} fell to {values[name]:.3f} from {best:.3f}")
+            collapse(f"{name} fell to {values[name]:.3f} from {best:.3f}")
     lowest = min([line["class_kl"] for line in earlier if "class_kl" in line], default=math.inf)
     if values.get("class_kl", 0.0) > lowest + _CLASS_KL_JUMP_NATS:
-        found.append(
-            f"collapse: class_kl rose to {values['class_kl']:.3f} from {lowest:.3f} nats: some "
+        collapse(
+            f"class_kl rose to {values['class_kl']:.3f} from {lowest:.3f} nats: some "
             "classes are drawn much less than others"
         )
     if values["near_duplicates"] > _MANY_DUPLICATES:
-        found.append(
-            f"collapse: {values['near_duplicates']:.0%} of the samples have another that looks the "
+        collapse(
+            f"{values['near_duplicates']:.0%} of the samples have another that looks the "
             f"same; of real images {floor['near_duplicates']:.0%} have"
         )
     if values["memorised"] > _MANY_MEMORISED:
-        found.append(
-            f"memorisation: {values['memorised']:.0%} of the samples are as near to a training "
+        memorisation = (
+            f"{values['memorised']:.0%} of the samples are as near to a training "
             "image as only 1% of the training images are to each other"
         )
+        found.append(Alarm("memorisation", memorisation))
     return found
 
 
-def discriminator_alarms(metrics: dict[str, float]) -> list[str]:
+def discriminator_alarms(metrics: dict[str, float]) -> list[Alarm]:
     """Alarms about a discriminator that has won or does not react.
 
     Args:
@@ -81,13 +97,15 @@ def discriminator_alarms(metrics: dict[str, float]) -> list[str]:
         return []
     real, fake = (metrics[f"discriminator/{kind}_probability"] for kind in ("real", "fake"))
     if real - fake > _CERTAIN:
-        return [
-            f"dead game: the discriminator is certain (real {real:.3f}, fake {fake:.3f}), so the "
+        what = (
+            f"the discriminator is certain (real {real:.3f}, fake {fake:.3f}), so the "
             "generator hardly learns; lower D's learning rate or add a penalty"
-        ]
+        )
+        return [Alarm("dead game", what)]
     if abs(real - fake) < _BLIND:
-        return [
-            f"dead discriminator: it says {real:.5f} to real and generated images alike; lower "
+        what = (
+            f"it says {real:.5f} to real and generated images alike; lower "
             "its learning rate, or see whether its activations have died"
-        ]
+        )
+        return [Alarm("dead discriminator", what)]
     return []

@@ -5,8 +5,11 @@ Real and generated images pass through it in both players' losses, so that G is
 never taught to draw augmented images.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
+from trainer.choices import Augmentation
 from trainer.gan.keyed_random import uniform
 
 _MOST_TRANSLATION = 1 / 8  # of the side
@@ -14,12 +17,12 @@ _CUTOUT_SIDE = 1 / 2  # of the side
 _NUMBERS_AN_IMAGE = 7
 
 
-def augment(images: tf.Tensor, policies: tuple[str, ...], key: tf.Tensor) -> tf.Tensor:
+def augment(images: tf.Tensor, policies: tuple[Augmentation, ...], key: tf.Tensor) -> tf.Tensor:
     """Changes each image in its own random way.
 
     Args:
         images: [B, H, W, C] float32 in [-1, 1].
-        policies: what to apply, in this order: names of `POLICIES`.
+        policies: what to apply, in this order.
         key: [2] int64, a `keyed_random.group_key`.
 
     Returns:
@@ -57,7 +60,11 @@ def cutout(images: tf.Tensor, numbers: tf.Tensor) -> tf.Tensor:
     return images * (1.0 - rows * columns)
 
 
-POLICIES = {"color": color, "translation": translation, "cutout": cutout}
+POLICIES: dict[Augmentation, Callable[[tf.Tensor, tf.Tensor], tf.Tensor]] = {
+    "color": color,
+    "translation": translation,
+    "cutout": cutout,
+}
 
 
 def _shift_matrices(side: int, numbers: tf.Tensor) -> tf.Tensor:

@@ -1,13 +1,14 @@
 """Builds the networks and optimizers that a config describes, with their initial weights."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from trainer.choices import Architecture, OptimizerName, Precision
 from trainer.config import Config
-from trainer.config_sections import OptimizerConfig, TrainConfig
+from trainer.config_sections import ModelConfig, OptimizerConfig, TrainConfig
 from trainer.gan.dcgan import DcganDiscriminator, DcganGenerator
 from trainer.gan.layer_factory import LayerFactory
 from trainer.gan.learning_rate import WarmupThenDecay
@@ -15,9 +16,34 @@ from trainer.gan.networks import Discriminator, Generator
 from trainer.gan.resnet import ResnetDiscriminator, ResnetGenerator
 from trainer.gan.state import Gan
 
-_GENERATORS = {"dcgan": DcganGenerator, "resnet": ResnetGenerator}
-_DISCRIMINATORS = {"dcgan": DcganDiscriminator, "resnet": ResnetDiscriminator}
-_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+GENERATORS: dict[Architecture, Callable[[ModelConfig, LayerFactory], Generator]] = {
+    "dcgan": DcganGenerator,
+    "resnet": ResnetGenerator,
+}
+DISCRIMINATORS: dict[Architecture, Callable[[ModelConfig, LayerFactory], Discriminator]] = {
+    "dcgan": DcganDiscriminator,
+    "resnet": ResnetDiscriminator,
+}
+DTYPE_POLICIES: dict[Precision, str] = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+OPTIMIZERS: dict[
+    OptimizerName, Callable[[WarmupThenDecay, OptimizerConfig], keras.optimizers.Optimizer]
+] = {
+    "rmsprop": lambda learning_rate, config: keras.optimizers.RMSprop(
+        learning_rate, rho=config.rho, momentum=config.momentum
+    ),
+    "adam": lambda learning_rate, config: keras.optimizers.Adam(
+        learning_rate, beta_1=config.beta_1, beta_2=config.beta_2
+    ),
+    "adamw": lambda learning_rate, config: keras.optimizers.AdamW(
+        learning_rate,
+        weight_decay=config.weight_decay,
+        beta_1=config.beta_1,
+        beta_2=config.beta_2,
+    ),
+    "sgd": lambda learning_rate, config: keras.optimizers.SGD(
+        learning_rate, momentum=config.momentum
+    ),
+}
 
 
 def build_gan(config: Config) -> Gan:
@@ -42,14 +68,14 @@ def build_generator(config: Config) -> Generator:
     model = config.model
     make = LayerFactory(
         seeds=_layer_seeds(config.seed, network=0),
-        policy=_POLICIES[model.precision],
+        policy=DTYPE_POLICIES[model.precision],
         leaky_relu_slope=model.leaky_relu_slope,
         norm_kind=model.generator_norm,
         batch_norm_momentum=model.batch_norm_momentum,
         num_classes=model.num_classes,
         unit_stride=_takes_unit_stride(config.train),
     )
-    generator = _GENERATORS[model.architecture](model, make)
+    generator = GENERATORS[model.architecture](model, make)
     generator(keras.Input((model.latent_dim,)), _labels_input(model.num_classes))
     return generator
 
@@ -59,13 +85,13 @@ def build_discriminator(config: Config) -> Discriminator:
     model = config.model
     make = LayerFactory(
         seeds=_layer_seeds(config.seed, network=1),
-        policy=_POLICIES[model.precision],
+        policy=DTYPE_POLICIES[model.precision],
         leaky_relu_slope=model.leaky_relu_slope,
         norm_kind=model.discriminator_norm,
         batch_norm_momentum=model.batch_norm_momentum,
         spectral_norm=model.spectral_norm,
     )
-    discriminator = _DISCRIMINATORS[model.architecture](model, make)
+    discriminator = DISCRIMINATORS[model.architecture](model, make)
     image = (model.resolution, model.resolution, model.channels)
     discriminator(keras.Input(image), _labels_input(model.num_classes))
     return discriminator
@@ -96,18 +122,7 @@ def _build_optimizer(config: OptimizerConfig, model: keras.Model) -> keras.optim
         config.decay_steps,
         config.final_share,
     )
-    betas = {"beta_1": config.beta_1, "beta_2": config.beta_2}
-    makers = {
-        "rmsprop": lambda: keras.optimizers.RMSprop(
-            learning_rate, rho=config.rho, momentum=config.momentum
-        ),
-        "adam": lambda: keras.optimizers.Adam(learning_rate, **betas),
-        "adamw": lambda: keras.optimizers.AdamW(
-            learning_rate, weight_decay=config.weight_decay, **betas
-        ),
-        "sgd": lambda: keras.optimizers.SGD(learning_rate, momentum=config.momentum),
-    }
-    optimizer = makers[config.name]()
+    optimizer = OPTIMIZERS[config.name](learning_rate, config)
     optimizer.build(model.trainable_variables)
     return optimizer
 

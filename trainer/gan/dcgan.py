@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from trainer.choices import Upsampling
 from trainer.config_sections import ModelConfig
 from trainer.gan.layer_factory import STRIDED_KERNEL_SIZE, LayerFactory
 from trainer.gan.layers import KeyedDropout
@@ -64,7 +65,7 @@ class DcganDiscriminator(Discriminator):
 class UpBlock(keras.layers.Layer):
     """Doubles the resolution, normalises, activates (Radford et al. 2015)."""
 
-    def __init__(self, filters: int, upsampling: str, make: LayerFactory) -> None:
+    def __init__(self, filters: int, upsampling: Upsampling, make: LayerFactory) -> None:
         """`upsampling`: `transposed`, or `resize` (nearest neighbour, then a convolution:
         no checkerboards, Odena et al. 2016)."""
         super().__init__(dtype=make.policy)

@@ -71,7 +71,7 @@ class GroupGradients:
         self.seed = config.seed
         self.latents_shape = (config.group_size, config.model.latent_dim)
         self.conditional = config.model.num_classes > 0
-        self.augmentations = config.augmentations
+        self.augmentations = config.train.diff_augment
         self.fakes_in_training_mode = not config.train.inference_mode_fakes
         # Statistics over real and generated images together would give them away.
         self.separate_passes = config.model.discriminator_norm == "batch"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import keras
 
+from trainer.choices import Norm
 from trainer.gan.convolutions import ShiftedSumConv2D, UnitStrideConv2DTranspose
 from trainer.gan.layers import Normalization, SpectralConv2D, SpectralDense
 
@@ -21,7 +22,7 @@ class LayerFactory:
     policy: str
     """Keras dtype policy."""
     leaky_relu_slope: float
-    norm_kind: str
+    norm_kind: Norm
     batch_norm_momentum: float = 0.99
     num_classes: int = 0
     """Above 0: normalisations have a scale and an offset for each class."""

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from trainer.choices import Norm
 from trainer.gan import keyed_random
 
 
@@ -32,7 +33,7 @@ class Normalization(keras.layers.Layer):
     """Batch, layer or no normalisation, with a scale and an offset for each class if asked."""
 
     def __init__(
-        self, kind: str, momentum: float = 0.99, num_classes: int = 0, dtype: str = "float32"
+        self, kind: Norm, momentum: float = 0.99, num_classes: int = 0, dtype: str = "float32"
     ) -> None:
         """Prepares the layer.
 

@@ -5,6 +5,8 @@ import math
 import keras
 import tensorflow as tf
 
+from trainer.choices import LearningRateSchedule
+
 
 class WarmupThenDecay(keras.optimizers.schedules.LearningRateSchedule):
     """Grows from zero, then stays or falls along a line or half a cosine."""
@@ -13,7 +15,7 @@ class WarmupThenDecay(keras.optimizers.schedules.LearningRateSchedule):
         self,
         learning_rate: float,
         warmup_steps: int = 0,
-        schedule: str = "constant",
+        schedule: LearningRateSchedule = "constant",
         decay_steps: int = 0,
         final_share: float = 0.0,
     ) -> None:

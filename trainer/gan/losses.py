@@ -5,6 +5,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from trainer.choices import ObjectiveName
+
 
 @dataclasses.dataclass(frozen=True)
 class Objective:
@@ -22,7 +24,7 @@ class Objective:
     """Whether G's loss depends on the real logits."""
 
 
-def make_objective(name: str, real_label: float = 1.0) -> Objective:
+def make_objective(name: ObjectiveName, real_label: float = 1.0) -> Objective:
     """The objective of a name; r and f are D's logits for real and fake images.
 
     Args:
@@ -87,7 +89,7 @@ def _paired_halves(real: tf.Tensor, fake: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
     return loss, loss
 
 
-_OBJECTIVES = {
+_OBJECTIVES: dict[ObjectiveName, Objective] = {
     "non_saturating": Objective(_logistic_halves, lambda fake, _: tf.nn.softplus(-fake)),
     "minimax": Objective(_logistic_halves, lambda fake, _: -tf.nn.softplus(fake)),
     "least_squares": Objective(
@@ -112,4 +114,3 @@ _OBJECTIVES = {
         relativistic=True,
     ),
 }
-OBJECTIVES = ("bce", *_OBJECTIVES)

@@ -10,10 +10,13 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from trainer.choices import PenaltyName
 from trainer.gan.keyed_random import uniform
 
 Critic = Callable[[tf.Tensor], tf.Tensor]
 """Images [B, H, W, C] float32 to logits [B] float32."""
+Penalty = Callable[[Critic, tf.Tensor, tf.Tensor, tf.Tensor], tf.Tensor]
+"""Critic, real and fake images [B, H, W, C] and a key [2] int64 to penalties [B]."""
 
 
 def squared_gradient_norms(critic: Critic, images: tf.Tensor) -> tf.Tensor:
@@ -71,7 +74,7 @@ def r1_r2(critic: Critic, real: tf.Tensor, fake: tf.Tensor, key: tf.Tensor) -> t
     return r1(critic, real, fake, key) + r2(critic, real, fake, key)
 
 
-PENALTIES = {
+PENALTIES: dict[PenaltyName, Penalty] = {
     "wgan_gp": wgan_gp,
     "r1": r1,
     "r2": r2,

@@ -143,7 +143,7 @@ def _sections(prefix: str, fields: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def _shown(value: Any) -> str:
-    if value is None or value == "":
+    if value in (None, "", ()):
         return DASH
     if isinstance(value, bool):
         return str(value).lower()

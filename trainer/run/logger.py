@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.config import Config
-from trainer.evaluation.alarms import Alarms
+from trainer.evaluation.alarms import Alarm, Alarms
 from trainer.run.metrics_file import MetricsFile
 from trainer.run.progress import Progress
 from trainer.run.run_dir import SAMPLES, grid_path
@@ -70,13 +70,13 @@ class RunLogger:
             self.tensorboard.scalars(step, values)
             self.metrics_file.write(step, self.epoch_at(step), values)
 
-    def alarm(self, step: int, source: str, alarms: list[str]) -> None:
+    def alarm(self, step: int, source: str, alarms: list[Alarm]) -> None:
         """Tells what a source of alarms says and did not say the last time."""
         for alarm in self.alarms.new(source, alarms):
             self.message(f"ALARM at step {step}: {alarm}")
             if self.chief:
-                self.tensorboard.text(step, "alarm", alarm)
-                self.metrics_file.write(step, self.epoch_at(step), {"alarm": alarm})
+                self.tensorboard.text(step, "alarm", str(alarm))
+                self.metrics_file.write(step, self.epoch_at(step), {"alarm": str(alarm)})
 
     def grid(self, step: int, epoch: int, images: np.ndarray, labels: np.ndarray | None) -> None:
         """Writes the grid of the fixed latents; call it on the chief only.

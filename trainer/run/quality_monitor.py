@@ -11,7 +11,7 @@ import numpy as np
 from trainer.config import Config
 from trainer.data.tfrecord import Manifest
 from trainer.errors import UserError
-from trainer.evaluation.alarms import quality_alarms
+from trainer.evaluation.alarms import Alarm, quality_alarms
 from trainer.evaluation.evaluate import Evaluator, features_of, is_better
 from trainer.evaluation.features import load_extractor
 from trainer.evaluation.neighbours import nearest
@@ -33,13 +33,13 @@ class EvaluationResult:
 
     Attributes:
         values: for metrics.jsonl and TensorBoard, under their names there.
-        alarms: sentences.
+        alarms: about collapse and memorisation.
         headline: the main measures in one line.
         is_best: whether every earlier evaluation of the run scored worse.
     """
 
     values: dict[str, float]
-    alarms: list[str]
+    alarms: list[Alarm]
     headline: str
     is_best: bool
 
