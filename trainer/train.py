@@ -6,7 +6,7 @@ import zlib
 import tensorflow as tf
 
 from trainer.config import Config
-from trainer.data.prepare import prepared_records
+from trainer.data.preparation import prepared_records
 from trainer.errors import DivergedError
 from trainer.loop import Run
 from trainer.report.page import write_report

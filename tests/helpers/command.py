@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from launch.worker_group import free_ports, tf_configs
-from trainer.data.prepare import prepare
+from trainer.data.preparation import prepare
 
 CONFIG = """
 from tests.helpers.tiny import tiny_config
