@@ -17,6 +17,7 @@ from trainer.cli.compile_cache import use_compile_cache
 from trainer.cli.quiet_start import import_tensorflow
 from trainer.config import Config
 from trainer.errors import UserError
+from trainer.run.phases import Phases
 
 
 def run() -> NoReturn:
@@ -45,6 +46,7 @@ def _run_mode() -> None:
 
 def _train() -> None:
     config, run_dir = _validated_config(), _run_dir()
+    phases = Phases("imports")
     print(f"config {given.config_name()}, run directory {run_dir}", flush=True)
 
     if given.COMPILE_CACHE.value:
@@ -59,11 +61,12 @@ def _train() -> None:
     )
     from trainer.train import train
 
+    phases.enter("startup")
     if given.DETERMINISTIC.value:
         make_deterministic()
     strategy = make_strategy(given.STRATEGY.value, given.LOGICAL_DEVICES.value)
     with naming_lost_workers(strategy, run_dir):
-        run = train(config, strategy, run_dir)
+        run = train(config, strategy, run_dir, phases)
     if not is_multiworker(run.strategy):
         command.leave_at_once(0)
 

@@ -1,6 +1,7 @@
 """A training run, top to bottom: data, state, loop, results."""
 
 import os
+import shlex
 import zlib
 
 import tensorflow as tf
@@ -98,5 +99,6 @@ def _write_results(run: Run) -> None:
     for path in pictures:
         print(f"Picture:     {path}")
     print(f"Report:      {report}")
-    print(f"TensorBoard: tensorboard --logdir {run_dir}")
-    print(f"Samples:     python -m trainer.main --mode=sample --run_dir={run_dir}")
+    quoted = shlex.quote(run_dir)
+    print(f"TensorBoard: tensorboard --logdir {quoted}")
+    print(f"Samples:     python -m trainer.main --mode=sample --run_dir={quoted}")

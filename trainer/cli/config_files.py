@@ -63,12 +63,21 @@ def _find(name: str) -> Path:
         return given
     if given.parent in (Path("."), Path("configs")) and given.stem in names():
         return _OURS / f"{given.stem}.py"
-    is_path = given.suffix == ".py" or len(given.parts) > 1
-    there = [f"configs/{each}.py" if is_path else each for each in names()]
-    there += [str(path) for path in (*given.parent.glob("*.py"), *Path("configs").glob("*.py"))]
-    near = difflib.get_close_matches(name, there, n=1)
-    mend = f"did you mean {near[0]}?" if near else f"give a file, or one of {', '.join(names())}."
+    near = _nearest(given)
+    mend = f"did you mean {near}?" if near else f"give a file, or one of {', '.join(names())}."
     raise UserError(f"there is no such config: {mend}")
+
+
+def _nearest(given: Path) -> str | None:
+    """The config, by name or by path as the given one is, that it may have meant."""
+    files = [*given.parent.glob("*.py"), *Path("configs").glob("*.py")]
+    if given.suffix or len(given.parts) > 1:
+        there = {str(path): str(path) for path in files}
+        there |= {path: path for path in (f"configs/{name}.py" for name in names())}
+    else:
+        there = {path.stem: str(path) for path in files} | {name: name for name in names()}
+    near = difflib.get_close_matches(str(given), there, n=1)
+    return there[near[0]] if near else None
 
 
 def _run(path: Path) -> object:
@@ -76,7 +85,9 @@ def _run(path: Path) -> object:
     if os.getcwd() not in sys.path:
         # As python -m does: what a config imports may lie in this folder.
         sys.path.append(os.getcwd())
-    if not (path.parent / "__init__.py").exists():
+    if (path.parent / "__init__.py").exists():
+        sys.path.insert(0, str(path.parent.resolve().parent))
+    else:
         # `from configs import mnist` finds the file's neighbours and ours, from any folder and
         # whatever other package of this name there is.
         package = types.ModuleType("configs")

@@ -219,8 +219,7 @@ def _name(argument: str) -> str:
 def _check_used(name: str, argument: str, mode: str) -> None:
     modes = MODES_OF.get(name, MODES)
     if mode in MODES and mode not in modes:
-        users = " or ".join((", ".join(modes[:-1]), modes[-1])).removeprefix(" or ")
-        raise UserError(f"{argument} is not used by --mode={mode}: it belongs to --mode={users}.")
+        raise UserError(f"{argument} is not used by --mode={mode}, only by {', '.join(modes)}.")
 
 
 def _unknown_flag(name: str, mode: str) -> str:

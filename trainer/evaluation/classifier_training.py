@@ -1,6 +1,7 @@
 """Trains the classifier that a set's images are measured with."""
 
 import os
+import shlex
 from collections.abc import Callable, Iterator
 
 import keras
@@ -87,7 +88,7 @@ def _split(records_dir: str, manifest: Manifest, test_source: str) -> tuple[Labe
     except tf.errors.DataLossError as error:
         raise UserError(
             f"{records_dir} holds a damaged record: python -m trainer.data.prepare "
-            f"--verify={records_dir} names the file."
+            f"--verify={shlex.quote(records_dir)} names the file."
         ) from error
     if test_source:
         return (images, labels), _read_test(test_source, manifest)
