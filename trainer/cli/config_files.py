@@ -70,13 +70,11 @@ def _find(name: str) -> Path:
 
 def _nearest(given: Path) -> str | None:
     """The config, by name or by path as the given one is, that it may have meant."""
-    files = [*given.parent.glob("*.py"), *Path("configs").glob("*.py")]
-    if given.suffix or len(given.parts) > 1:
-        there = {str(path): str(path) for path in files}
-        there |= {path: path for path in (f"configs/{name}.py" for name in names())}
-    else:
-        there = {path.stem: str(path) for path in files} | {name: name for name in names()}
-    near = difflib.get_close_matches(str(given), there, n=1)
+    is_path = given.suffix or len(given.parts) > 1
+    there = {name: f"configs/{name}.py" if is_path else name for name in names()}
+    for path in (*Path("configs").glob("*.py"), *given.parent.glob("*.py")):
+        there.setdefault(path.stem, str(path))
+    near = difflib.get_close_matches(given.stem, there, n=1)
     return there[near[0]] if near else None
 
 
