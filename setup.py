@@ -23,7 +23,8 @@ setup(
     long_description_content_type="text/markdown",
     license="Apache-2.0",
     python_requires=">=3.11",
-    packages=find_packages(include=["launch", "trainer", "trainer.*"]),
+    # configs has no __init__.py, so that a folder of this name elsewhere can be one beside it.
+    packages=[*find_packages(include=["launch", "trainer", "trainer.*"]), "configs"],
     package_data={
         "launch": ["tpu_vm_startup.sh"],
         "trainer.evaluation": ["weights/*.npz"],
@@ -46,6 +47,12 @@ setup(
         "tensorflow-datasets>=4.9.7",
         "tqdm>=4.66",
     ],
+    entry_points={
+        "console_scripts": [
+            "dcgan-trainer = trainer.main:run",
+            "dcgan-launch = launch.main:run",
+        ]
+    },
     extras_require={
         "launch": LAUNCH,
         "preflight": ["jax>=0.10.2", "jaxlib>=0.10.2", "libtpu>=0.0.52"],

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from bench.report import RESULTS_DIR
-from trainer.data.prepare import prepare
+from trainer.data.preparation import prepare
 from trainer.data.tfrecord import has_manifest
 
 MNIST = "data/mnist"

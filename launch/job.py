@@ -86,9 +86,12 @@ class JobSpec:
 
     def command(self) -> list[str]:
         """The trainer's command line, the same on every worker."""
+        modes = [a for a in self.trainer_arguments if a.startswith("--mode=")]
+        # The trainer refuses flags that its mode does not use.
+        strategy = [] if modes and modes[-1] != "--mode=train" else [f"--strategy={self.strategy}"]
         return [
             *("python", "-m", "trainer.main", f"--config={self.config}"),
-            *(f"--run_dir={self.run_dir}", f"--strategy={self.strategy}"),
+            *(f"--run_dir={self.run_dir}", *strategy),
             *self.trainer_arguments,
         ]
 

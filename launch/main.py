@@ -30,11 +30,11 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from launch.backend import Cloud, Jobs, JobState, JobStatus
 from launch.catalog import find_accelerator
-from launch.command_line import build_parser
+from launch.command_line import parse
 from launch.errors import LaunchError, ServiceError
 from launch.job import JobSpec
 from launch.local import Local
@@ -53,8 +53,8 @@ _NOT_ENDED = 4
 def main(arguments: Sequence[str]) -> int:
     """Runs one command and returns the exit code."""
     own, trainer = _split(list(arguments))
-    options = build_parser(__doc__).parse_args(own)
     try:
+        options = parse(own, __doc__)
         return _COMMANDS[options.command](options, trainer)
     except LaunchError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -64,13 +64,18 @@ def main(arguments: Sequence[str]) -> int:
         return 3
     except ModuleNotFoundError as error:
         print(
-            f"error: --backend={options.backend} needs {error.name}: pip install "
-            "'dcgan-trainer[launch]'.",
+            f"error: --backend={options.backend} needs {error.name}: "
+            "pip install -e '.[launch]' in the folder of the project.",
             file=sys.stderr,
         )
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+def run() -> NoReturn:
+    """Does what the command line asks for, and ends the process."""
+    sys.exit(main(sys.argv[1:]))
 
 
 def _submit(options: argparse.Namespace, trainer: list[str]) -> int:
@@ -254,4 +259,4 @@ def _print_table(statuses: Sequence[JobStatus]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run()

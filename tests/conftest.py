@@ -17,7 +17,7 @@ import pytest
 import tensorflow as tf
 
 from trainer.config import Config
-from trainer.data.prepare import prepare
+from trainer.data.preparation import prepare
 from trainer.gan.build import build_gan
 from trainer.gan.state import Gan
 from trainer.gan.step import AdversarialStep

@@ -5,7 +5,7 @@ import pytest
 
 from tests.helpers.variants import changed
 from trainer.config import Config
-from trainer.config_fields import describe, is_field, resume_conflicts, unknown_field_message
+from trainer.config_fields import is_field, meanings, resume_conflicts, unknown_field_message
 from trainer.errors import UserError
 
 
@@ -64,15 +64,19 @@ def test_every_field_is_documented_and_has_a_default_of_its_type() -> None:
                 assert field.metadata["help"].endswith("."), field.name
 
     check(Config)
-    text = describe(Config())
-    assert "--config.train.global_batch_size=64" in text
-    assert "One of rmsprop, adam, adamw, sgd." in text
-    assert "Some of color,translation,cutout." in text
+    found = meanings(Config())
+    assert "train.global_batch_size=64" in found
+    assert found["optimizer.generator.name=rmsprop"].endswith("One of rmsprop, adam, adamw, sgd.")
+    assert found["train.diff_augment="].endswith("Some of color,translation,cutout.")
 
 
 def test_an_unknown_field_gets_the_nearest_one() -> None:
     assert not is_field(Config(), "train.epoch")
-    assert "did you mean train.epochs?" in unknown_field_message(Config(), "train.epoch")
+    for name in ("train.epoch", "epochs", "optimizer.epochs"):
+        assert "did you mean train.epochs?" in unknown_field_message(Config(), name)
+    both = "optimizer.generator.learning_rate or optimizer.discriminator.learning_rate?"
+    for name in ("lr", "learning_rate", "generator.lr"):
+        assert unknown_field_message(Config(), name).endswith(f"did you mean {both}")
     with pytest.raises(UserError, match="did you mean"):
         Config.from_json('{"model": {"latent_dims": 3}}')
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.conftest import make_strategy_of
 from trainer.config import Config
-from trainer.data.prepare import prepare
+from trainer.data.preparation import prepare
 from trainer.train import train
 
 NAMES = sorted(path.stem for path in (Path(__file__).parent.parent / "configs").glob("*.py"))

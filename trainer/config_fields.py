@@ -74,21 +74,30 @@ def is_field(config: Any, path: str) -> bool:
     return path in _field_paths(config)
 
 
+def fields_of_name(config: Any, name: str) -> list[str]:
+    """Dotted names that end in `name`, or in words of these initials: all that `lr` may be."""
+    ends = {path: path.rpartition(".")[2] for path in _field_paths(config)}
+    return [
+        path
+        for path, end in ends.items()
+        if name in (end, "".join(word[0] for word in end.split("_")))
+    ]
+
+
 def unknown_field_message(config: Any, path: str) -> str:
-    """One sentence for a field that does not exist, with the nearest one that does."""
-    near = difflib.get_close_matches(path, _field_paths(config), n=1, cutoff=0.5)
-    mend = (
-        f"did you mean {near[0]}?" if near else f"the fields are {', '.join(_field_paths(config))}."
-    )
+    """One sentence for a field that does not exist, with the nearest that do."""
+    paths = _field_paths(config)
+    near = fields_of_name(config, path.rpartition(".")[2])
+    near = near or difflib.get_close_matches(path, paths, n=1, cutoff=0.5)
+    mend = f"did you mean {' or '.join(near)}?" if near else f"the fields are {', '.join(paths)}."
     return f"there is no config field {path}: {mend}"
 
 
-def describe(config: Any) -> str:
-    """All fields with default and meaning, a line each, for `--help`."""
-    return "\n".join(
-        f"  --config.{path}={_shown(value)}\n      {_help(field)}"
-        for path, field, value in _leaves(config)
-    )
+def meanings(config: Any) -> dict[str, str]:
+    """What each field is for, by its dotted name and default, such as `train.epochs=20`."""
+    return {
+        f"{path}={_shown(value)}": _help(field) for path, field, value in _leaves(config)
+    }
 
 
 def resume_conflicts(saved: Any, wanted: Any) -> list[str]:

@@ -1,12 +1,13 @@
 """A training run, top to bottom: data, state, loop, results."""
 
 import os
+import shlex
 import zlib
 
 import tensorflow as tf
 
 from trainer.config import Config
-from trainer.data.prepare import prepared_records
+from trainer.data.preparation import prepared_records
 from trainer.errors import DivergedError
 from trainer.loop import Run
 from trainer.report.page import write_report
@@ -98,5 +99,6 @@ def _write_results(run: Run) -> None:
     for path in pictures:
         print(f"Picture:     {path}")
     print(f"Report:      {report}")
-    print(f"TensorBoard: tensorboard --logdir {run_dir}")
-    print(f"Samples:     python -m trainer.main --mode=sample --run_dir={run_dir}")
+    quoted = shlex.quote(run_dir)
+    print(f"TensorBoard: tensorboard --logdir {quoted}")
+    print(f"Samples:     python -m trainer.main --mode=sample --run_dir={quoted}")

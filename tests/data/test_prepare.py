@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 
 from trainer.data import sources, tfrecord
-from trainer.data.prepare import prepare, prepared_records, verify
+from trainer.data.preparation import prepare, prepared_records, verify
 from trainer.errors import UserError
 
 

@@ -12,7 +12,7 @@ from trainer.data.sources import open_source
 from trainer.errors import UserError
 from trainer.evaluation import features
 from trainer.evaluation.classifier import Classifier, build_network
-from trainer.evaluation.train_classifier import accuracy
+from trainer.evaluation.classifier_training import accuracy
 
 MNIST_WEIGHTS = Path(features.__file__).with_name("weights") / "mnist.npz"
 MNIST_HASH = "83bbad35"

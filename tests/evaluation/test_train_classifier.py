@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer.data.prepare import prepare
+from trainer.data.preparation import prepare
 from trainer.errors import UserError
 from trainer.evaluation.classifier import Classifier
-from trainer.evaluation.train_classifier import shifted, train_classifier
+from trainer.evaluation.classifier_training import shifted, train_classifier
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from launch.worker_group import free_ports, tf_configs
-from trainer.data.prepare import prepare
+from trainer.data.preparation import prepare
 
 CONFIG = """
 from tests.helpers.tiny import tiny_config
@@ -34,11 +34,11 @@ class Command:
         self.config.write_text(CONFIG.format(records=records))
 
     def start(self, *flags: str, run: str = "run", **env: str) -> subprocess.Popen[str]:
+        has_config = not {"--mode=sample", "--mode=export", "--mode=report"} & set(flags)
+        config = [f"--config={self.config}"] if has_config else []
+        command = [sys.executable, "-m", "trainer.main", *config, f"--run_dir={self.folder / run}"]
         return subprocess.Popen(
-            [
-                *(sys.executable, "-m", "trainer.main", f"--config={self.config}"),
-                *(f"--run_dir={self.folder / run}", *flags),
-            ],
+            [*command, *flags],
             env=os.environ | ENVIRONMENT | env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from launch.errors import LaunchError
@@ -27,6 +29,8 @@ def test_the_trainers_command(accelerator: str, workers: int, strategy: str, chi
         "--config.train.epochs=3",
     ]
     assert job.chips == chips
+    evaluation = dataclasses.replace(job, trainer_arguments=("--mode=evaluate",))
+    assert evaluation.command()[3:] == [*job.command()[3:5], "--mode=evaluate"]
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,14 @@ def test_a_refusal_is_exit_code_3(
         (["render", *JOB, "--accelerator=v5e-7"], "did you mean"),
         (["status", "--backend=vertex", "--region=r", "7"], "--project is missing"),
         (["status", "--backend=tpu_vm", "--project=p", "7"], "--zone is missing"),
+        (
+            ["list", "--backend=vertex", "--zone=z"],
+            "--zone=z is not used by --backend=vertex, only",
+        ),
+        (["submit", "--backend=local", "--image", "i"], "only by vertex, gke, tpu_vm, skypilot"),
+        (["submit", "--backend=local", "--rundir=r"], "did you mean --run_dir?"),
+        (["submit", "--backend=local", "--config.seed=1"], "the trainer's own flags go after --"),
+        (["submit", "--backend=moon"], "invalid choice: 'moon'"),
     ],
 )
 def test_bad_usage_is_one_line(

@@ -15,6 +15,7 @@ def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) ->
     assert capsys.readouterr().out.splitlines() == [
         "step 11/110  epoch 0.10  compiled in 30.0 s",
         # 20 steps took 10 s, and 79 are left.
+        "about 00:39 to the end, step 110",
         "step 31/110  epoch 0.31  G 0.500  D 0.250  images/s 64  left 00:39",
     ]
 

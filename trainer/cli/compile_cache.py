@@ -29,7 +29,7 @@ def use_compile_cache(folder: str) -> None:
     others = os.environ.get("TF_XLA_FLAGS", "")
     os.environ["TF_XLA_FLAGS"] = f"{others} --tf_xla_persistent_cache_directory={path}".strip()
     # At every start it calls two tuning hints in a kept program unknown, an error in its eyes.
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 
 def _name_of_this_machine() -> str:

@@ -1,6 +1,7 @@
 """The batches of a run on its strategy."""
 
 import contextlib
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -49,5 +50,5 @@ def naming_damaged_records(records_dir: str) -> Iterator[None]:
     except tf.errors.DataLossError as error:
         raise UserError(
             f"a record in {records_dir} is damaged; find the file with "
-            f"python -m trainer.data.prepare --verify={records_dir}."
+            f"python -m trainer.data.prepare --verify={shlex.quote(records_dir)}."
         ) from error

@@ -22,180 +22,16 @@ It may leave files with `.tmp-` in their names, which can be deleted. Exit
 codes: 0 done, 1 failure, 2 bad usage or bad input.
 """
 
-import sys
+from absl import flags
 
-import tensorflow as tf
-from absl import app, flags
-from tqdm import tqdm
-
-from trainer.cli.parsing import parse_flags
-from trainer.data import sources, tfrecord
-from trainer.data.tfrecord import Manifest
-from trainer.errors import StorageOutageError, UserError
-from trainer.storage.bucket import check_writable, is_gs
-from trainer.storage.bucket_errors import naming_buckets_of_streams
-
-
-def prepare(
-    spec: str,
-    output: str,
-    shards: int = 4,
-    resolution: int | None = None,
-    channels: int | None = None,
-) -> Manifest:
-    """Writes the images of a source as TFRecord shards, or finds that this was done.
-
-    The manifest is written last, so a folder without one counts as not
-    prepared. Several workers may prepare the same folder at once: they write
-    the same bytes under names of their own and then rename them. A folder that
-    is prepared is accepted without opening the source, which may be elsewhere.
-
-    Args:
-        spec: the source, see `sources.open_source`.
-        output: folder of the records, local or gs://; made if it is not there.
-        shards: TFRecord files to write.
-        resolution: height and width of the images. Left out: the source's own;
-            in a prepared folder, whatever is there.
-        channels: 1, 3 or 4; left out, like `resolution`.
-
-    Raises:
-        UserError: a source that cannot be read, a folder that cannot be
-            written or that holds other or damaged records, too few images.
-    """
-    if shards < 1:
-        raise UserError(f"{shards} shards asked for: give 1 or more.")
-    if tfrecord.has_manifest(output):
-        manifest = tfrecord.read_manifest(output)
-        _check_same(output, manifest, spec, shards, resolution, channels)
-        tfrecord.check_sizes(output, manifest)
-        print(f"{output} is prepared already: {_summary(manifest)}")
-        return manifest
-
-    source = sources.open_source(spec, resolution, channels)
-    if source.num_images < shards:
-        raise UserError(
-            f"{spec} has {source.num_images} images, too few for {shards} shards: "
-            f"give at most {source.num_images} shards."
-        )
-    if is_gs(output):
-        check_writable(output)
-    try:
-        manifest = _write(source, output, shards)
-    except tf.errors.OpError as error:
-        raise UserError(
-            f"{spec} could not be written to {output} ({error.message}): check that the folder "
-            "can be written and has room."
-        ) from error
-    print(f"{output} is prepared: {_summary(manifest)}")
-    return manifest
-
-
-def prepared_records(
-    records_dir: str,
-    spec: str,
-    *,
-    shards: int,
-    resolution: int,
-    channels: int,
-    num_classes: int = 0,
-) -> Manifest:
-    """The records that a model trains on, prepared first if they are not there.
-
-    A folder that is there is taken whatever it was made from, as long as its
-    images have the model's shape and, for a conditional model, its classes.
-
-    Raises:
-        UserError: as `prepare`, or images of another shape or with other classes.
-    """
-    if not tfrecord.has_manifest(records_dir):
-        prepare(spec, records_dir, shards, resolution, channels)
-    manifest = tfrecord.read_manifest(records_dir)
-    tfrecord.check_sizes(records_dir, manifest)
-    wanted = (resolution, resolution, channels)
-    if manifest.image_shape != wanted:
-        raise UserError(
-            f"{records_dir} holds images of {'x'.join(map(str, manifest.image_shape))} and the "
-            f"model makes {'x'.join(map(str, wanted))}: choose another --config.data.records_dir, "
-            "or set --config.model.resolution and --config.model.channels."
-        )
-    if num_classes and num_classes != len(manifest.class_names):
-        raise UserError(
-            f"{records_dir} holds images of {len(manifest.class_names)} classes and the model is "
-            f"conditional on {num_classes}: set --config.model.num_classes to the classes of the "
-            "data, or to 0 for a model without labels."
-        )
-    return manifest
-
-
-def verify(records_dir: str) -> None:
-    """Checks the length and the sha256 of every shard and prints a line for each.
-
-    Raises:
-        UserError: names the first shard that is missing or damaged.
-    """
-    manifest = tfrecord.read_manifest(records_dir)
-    tfrecord.check_sizes(records_dir, manifest)
-    for shard in manifest.shards:
-        tfrecord.check_hash(records_dir, shard)
-        print(f"OK {shard.file}: {shard.records} images, {shard.bytes} bytes")
-
-
-def _write(source: sources.Source, output: str, shards: int) -> Manifest:
-    encoding = tfrecord.encoding_for(source.image_shape)
-    with tfrecord.ShardWriter(output, shards) as writer:
-        # disable=None: a bar on a terminal, nothing in a log file.
-        for image, label in tqdm(
-            source.examples(), total=source.num_images, unit=" images", disable=None
-        ):
-            writer.write(tfrecord.serialize(image, label, encoding))
-        manifest = Manifest(
-            schema_version=tfrecord.SCHEMA_VERSION,
-            source=source.spec,
-            image_shape=source.image_shape,
-            encoding=encoding,
-            class_names=source.class_names,
-            shards=writer.commit(),
-        )
-    assert manifest.num_images == source.num_images, (manifest.num_images, source.num_images)
-    tfrecord.write_manifest(output, manifest)
-    return manifest
-
-
-def _check_same(
-    output: str,
-    manifest: Manifest,
-    spec: str,
-    shards: int,
-    resolution: int | None,
-    channels: int | None,
-) -> None:
-    height, _, found_channels = manifest.image_shape
-    differences = [
-        f"{name} {found}, not {wanted}"
-        for name, found, wanted in (
-            ("source", manifest.source, spec),
-            ("shards", len(manifest.shards), shards),
-            ("resolution", height, resolution),
-            ("channels", found_channels, channels),
-        )
-        if wanted is not None and wanted != found
-    ]
-    if differences:
-        raise UserError(
-            f"{output} was prepared with {', '.join(differences)}: give another output folder, "
-            "or delete this one and prepare it again."
-        )
-
-
-def _summary(manifest: Manifest) -> str:
-    size = sum(shard.bytes for shard in manifest.shards)
-    shape = "x".join(map(str, manifest.image_shape))
-    return f"{manifest.num_images} images of {shape}, {len(manifest.shards)} shards, {size} bytes."
+from trainer.cli import command
+from trainer.cli.quiet_start import import_tensorflow
+from trainer.errors import UserError
 
 
 def _define_flags() -> None:
-    # Not at import: the trainer imports this module and has flags of its own.
-    flags.DEFINE_string("source", None, f"What to read: {sources.FORMS}.")
+    # Not at import, which must not add to the flags of another command line.
+    flags.DEFINE_string("source", None, "What to read, in one of the forms above.")
     flags.DEFINE_string("output", None, "Folder to write the records to; may be gs://.")
     flags.DEFINE_integer("shards", 4, "TFRecord files to write.", lower_bound=1)
     flags.DEFINE_integer(
@@ -205,26 +41,26 @@ def _define_flags() -> None:
     flags.DEFINE_string("verify", None, "Folder of records to check, instead of preparing one.")
 
 
-def _main(argv: list[str]) -> None:
+def _prepare() -> None:
     given = flags.FLAGS
-    try:
-        if argv[1:]:
-            raise UserError(f"{argv[1]!r} is not a flag: see --help.")
-        if given.verify and (given.source or given.output):
-            raise UserError("--verify stands alone: leave out --source and --output.")
-        if not given.verify and not (given.source and given.output):
-            raise UserError("give --source and --output, or --verify: see --help.")
-        with naming_buckets_of_streams():
-            if given.verify:
-                verify(given.verify)
-            else:
-                channels = int(given.channels) if given.channels else None
-                prepare(given.source, given.output, given.shards, given.resolution, channels)
-    except (UserError, StorageOutageError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UserError) else 1)
+    if given.verify:
+        others = ("source", "output", "shards", "resolution", "channels")
+        if unused := [f"--{name}" for name in others if given[name].present]:
+            raise UserError(f"--verify stands alone: leave out {' and '.join(unused)}.")
+    elif not (given.source and given.output):
+        raise UserError("give --source and --output, or --verify: see --help.")
+
+    # TensorFlow takes seconds to import; --help and a wrong flag should not.
+    import_tensorflow()
+    from trainer.data.preparation import prepare, verify
+
+    if given.verify:
+        verify(given.verify)
+    else:
+        channels = int(given.channels) if given.channels else None
+        prepare(given.source, given.output, given.shards, given.resolution, channels)
 
 
 if __name__ == "__main__":
     _define_flags()
-    app.run(_main, flags_parser=parse_flags)
+    command.run(_prepare)

@@ -12,6 +12,7 @@ by class and a trainer that streams them mixes only a window of images.
 
 import dataclasses
 import difflib
+import shlex
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
@@ -83,7 +84,8 @@ def open_source(spec: str, resolution: int | None = None, channels: int | None =
     if is_gs(where):
         raise UserError(
             f"{spec} is on gs://, and sources are read from local disks: copy it here first, with "
-            f"`gcloud storage cp --recursive {where} FOLDER`; only the records may be on gs://."
+            f"`gcloud storage cp --recursive {shlex.quote(where)} FOLDER`; only the records may be "
+            "on gs://."
         )
 
     native = _OPENERS[kind](spec, where)

@@ -12,6 +12,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import shlex
 from typing import Any, Literal, Self
 
 import numpy as np
@@ -108,7 +109,7 @@ def read_manifest(records_dir: str) -> Manifest:
     except tf.errors.NotFoundError:
         raise UserError(
             f"{records_dir} holds no {MANIFEST_NAME}: prepare it with "
-            f"python -m trainer.data.prepare --source=... --output={records_dir}."
+            f"python -m trainer.data.prepare --source=... --output={shlex.quote(records_dir)}."
         ) from None
     except (tf.errors.OpError, UnicodeDecodeError) as error:
         raise UserError(f"{path} cannot be read: {error}.") from error

@@ -13,6 +13,7 @@ the names of the measures, holds a hash of its weights.
 import dataclasses
 import difflib
 import hashlib
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -119,7 +120,8 @@ def load_extractor(name: str, records_dir: str, image_shape: tuple[int, int, int
     if name == "mnist":
         mend = "set --config.evaluation.extractor to records, random or a model of your own."
         return _of_classifier(name, str(_MNIST), image_shape, mend)
-    train = f"python -m trainer.evaluation.train_classifier --records_dir={records_dir}"
+    folder = shlex.quote(records_dir)
+    train = f"python -m trainer.evaluation.train_classifier --records_dir={folder}"
     if name == "records":
         if not tf.io.gfile.exists(classifier_path):
             raise UserError(

@@ -16,215 +16,43 @@ their names hold a hash of them. Exit codes: 0 done, 1 failure, 2 bad usage or b
 """
 
 import os
-import sys
-from collections.abc import Callable, Iterator
 
-import keras
-import numpy as np
-import tensorflow as tf
-from absl import app, flags
-from tqdm import tqdm
+from absl import flags
 
-from trainer.cli.parsing import parse_flags
-from trainer.data import pipeline, sources, tfrecord
-from trainer.data.tfrecord import Manifest
-from trainer.errors import StorageOutageError, UserError
-from trainer.evaluation.classifier import FILE_NAME, Classifier, build_network
-from trainer.storage.bucket_errors import naming_buckets_of_streams
-from trainer.storage.files import temporary_name
-
-EPOCHS = 20
-
-_BATCH_IMAGES = 64
-_LEARNING_RATE = 1e-3
-_HELD_OUT_EVERY = 10  # images, where there is no test set
-_SHIFT_PIXELS = 2
-_TEST_BATCH_IMAGES = 1000
-
-Labelled = tuple[np.ndarray, np.ndarray]  # images, uint8 [N, H, W, C], and labels, int32 [N]
-
-
-def train_classifier(
-    records_dir: str, output: str, epochs: int = EPOCHS, seed: int = 0, test_source: str = ""
-) -> float:
-    """Trains a classifier on prepared records and writes its weights.
-
-    Images are shifted by up to 2 pixels at random, the border repeated. Adam, its learning
-    rate falling from 0.001 to 0 along half a cosine. The same seed gives the same
-    weights on the same machine.
-
-    Args:
-        records_dir: folder of the records, which need labels.
-        output: the .npz to write.
-        epochs: passes over the images.
-        seed: decides initial weights, order, shifts and dropout.
-        test_source: see `sources.open_source`; accuracy is measured on its images. Empty: on
-            every 10th image of the records, which is then not trained on.
-
-    Returns:
-        The accuracy of the written weights, in [0, 1].
-
-    Raises:
-        UserError: records without labels, too few or damaged; a test source that cannot be
-            read or has other classes; an output that cannot be written.
-    """
-    manifest = tfrecord.read_manifest(records_dir)
-    if not manifest.class_names:
-        raise UserError(
-            f"{records_dir} holds images without labels, which a classifier needs: prepare the "
-            "set with labels, or evaluate with features that need no training, such as random."
-        )
-    _check_writable(output)
-    train, test = _split(records_dir, manifest, test_source)
-    network = build_network(manifest.image_shape, len(manifest.class_names), seed)
-    for epoch, loss in enumerate(_epochs(network, train, epochs, seed), start=1):
-        print(
-            f"epoch {epoch}/{epochs}  loss {loss:.4f}  accuracy {accuracy(network, *test):.4f}",
-            flush=True,
-        )
-    classifier = Classifier.of(network)
-    classifier.save(output)
-    found = accuracy(classifier.network(), *test)
-    print(
-        f"{output}: accuracy {found:.4f} on {len(test[0])} images of "
-        f"{test_source or records_dir}, hash {classifier.content_hash}"
-    )
-    return found
-
-
-def accuracy(network: keras.Model, images: np.ndarray, labels: np.ndarray) -> float:
-    """Share of images, uint8 [N, H, W, C], whose largest logit is their label's, in [0, 1]."""
-    blocks = (slice(i, i + _TEST_BATCH_IMAGES) for i in range(0, len(images), _TEST_BATCH_IMAGES))
-    predicted = [np.argmax(network(images[block])[1], axis=1) for block in blocks]
-    return float(np.mean(np.concatenate(predicted) == labels))
-
-
-def _split(records_dir: str, manifest: Manifest, test_source: str) -> tuple[Labelled, Labelled]:
-    """What to train on and what to measure the accuracy on."""
-    tfrecord.check_sizes(records_dir, manifest)
-    try:
-        batches = pipeline.batches_in_order(records_dir, manifest).as_numpy_iterator()
-        images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    except tf.errors.DataLossError as error:
-        raise UserError(
-            f"{records_dir} holds a damaged record: python -m trainer.data.prepare "
-            f"--verify={records_dir} names the file."
-        ) from error
-    if test_source:
-        return (images, labels), _read_test(test_source, manifest)
-    held_out = np.arange(len(images)) % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1
-    if not held_out.any():
-        raise UserError(
-            f"{records_dir} holds {len(images)} images, and every {_HELD_OUT_EVERY}th is held "
-            "out to measure the accuracy: use a larger set, or give --test_source."
-        )
-    return (images[~held_out], labels[~held_out]), (images[held_out], labels[held_out])
-
-
-def _read_test(test_source: str, manifest: Manifest) -> Labelled:
-    resolution, _, channels = manifest.image_shape
-    source = sources.open_source(test_source, resolution, channels)
-    names = source.class_names
-    # Labels of arrays are counted from 0 to the largest: a few of them may lack the last ones.
-    if not names or names != manifest.class_names[: len(names)]:
-        raise UserError(
-            f"--test_source={test_source} has the classes {', '.join(names) or '(none)'} and the "
-            f"records {', '.join(manifest.class_names)}: give a test set of the same classes."
-        )
-    images, labels = zip(*source.examples(), strict=True)
-    return np.stack(images), np.array(labels, np.int32)
-
-
-def _epochs(network: keras.Model, train: Labelled, epochs: int, seed: int) -> Iterator[float]:
-    """Trains; yields the mean loss of every epoch."""
-    images, labels = train
-    rng = np.random.default_rng(seed)
-    batches = -(-len(images) // _BATCH_IMAGES)
-    step = _training_step(network, epochs * batches)
-    for epoch in range(1, epochs + 1):
-        shuffled = np.array_split(rng.permutation(len(images)), batches)
-        # disable=None: a bar on a terminal, nothing in a log file.
-        bar = tqdm(shuffled, f"epoch {epoch}", unit="batch", leave=False, disable=None)
-        losses = [step(shifted(images[rows], rng), labels[rows]) for rows in bar]
-        yield float(np.mean(losses))
-
-
-def _training_step(
-    network: keras.Model, steps: int
-) -> Callable[[np.ndarray, np.ndarray], tf.Tensor]:
-    schedule = keras.optimizers.schedules.CosineDecay(_LEARNING_RATE, steps)
-    optimizer = keras.optimizers.Adam(schedule)
-    optimizer.build(network.trainable_variables)
-
-    # Not compiled by XLA, whose convolutions are nine times slower on a CPU.
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([None, *network.input_shape[1:]], tf.uint8),
-            tf.TensorSpec([None], tf.int32),
-        ]
-    )
-    def step(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            _, logits = network(images, training=True)
-            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-            loss = tf.reduce_mean(losses)
-        gradients = tape.gradient(loss, network.trainable_variables)
-        optimizer.apply(gradients)
-        return loss
-
-    return step
-
-
-def shifted(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Each image [H, W, C] moved by -2 to 2 pixels on both axes, the border repeated."""
-    count, height, width, _ = images.shape
-    pad = (_SHIFT_PIXELS, _SHIFT_PIXELS)
-    padded = np.pad(images, [(0, 0), pad, pad, (0, 0)], "edge")
-    down, right = rng.integers(2 * _SHIFT_PIXELS + 1, size=[2, count, 1])
-    rows, columns = down + np.arange(height), right + np.arange(width)
-    return padded[np.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
-
-
-def _check_writable(output: str) -> None:
-    """Finds out before the training that its result cannot be kept."""
-    probe = temporary_name(output)
-    try:
-        tf.io.gfile.makedirs(os.path.dirname(output) or ".")
-        with tf.io.gfile.GFile(probe, "wb") as file:
-            file.write(b"")
-        tf.io.gfile.remove(probe)
-    except tf.errors.OpError as error:
-        raise UserError(
-            f"--output={output} cannot be written ({error.message}): choose another."
-        ) from error
+from trainer.cli import command
+from trainer.cli.quiet_start import import_tensorflow
+from trainer.errors import UserError
 
 
 def _define_flags() -> None:
-    # Not at import: tests and other modules import this one and have flags of their own.
+    # Not at import, which must not add to the flags of another command line.
     flags.DEFINE_string("records_dir", None, "Folder of the records; they need labels.")
-    flags.DEFINE_string("output", None, f"The .npz to write; left out: RECORDS_DIR/{FILE_NAME}.")
-    flags.DEFINE_integer("epochs", EPOCHS, "Passes over the images.", lower_bound=1)
+    flags.DEFINE_string(
+        "output", None, "The .npz to write; left out: classifier.npz in the folder of the records."
+    )
+    flags.DEFINE_integer("epochs", 20, "Passes over the images.", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "Decides all random numbers.", lower_bound=0)
     flags.DEFINE_string(
-        "test_source", "", f"Images to measure the accuracy on, of the forms {sources.FORMS}."
+        "test_source",
+        "",
+        "Images to measure the accuracy on, as --source of trainer.data.prepare takes them.",
     )
 
 
-def _main(argv: list[str]) -> None:
+def _train_classifier() -> None:
     given = flags.FLAGS
-    try:
-        if argv[1:]:
-            raise UserError(f"{argv[1]!r} is not a flag: see --help.")
-        if not given.records_dir:
-            raise UserError("give --records_dir, a folder of prepared records: see --help.")
-        output = given.output or tf.io.gfile.join(given.records_dir, FILE_NAME)
-        with naming_buckets_of_streams():
-            train_classifier(given.records_dir, output, given.epochs, given.seed, given.test_source)
-    except (UserError, StorageOutageError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(2 if isinstance(error, UserError) else 1)
+    if not given.records_dir:
+        raise UserError("give --records_dir, a folder of prepared records: see --help.")
+
+    # TensorFlow takes seconds to import; --help and a wrong flag should not.
+    import_tensorflow()
+    from trainer.evaluation.classifier import FILE_NAME
+    from trainer.evaluation.classifier_training import train_classifier
+
+    output = given.output or os.path.join(given.records_dir, FILE_NAME)
+    train_classifier(given.records_dir, output, given.epochs, given.seed, given.test_source)
 
 
 if __name__ == "__main__":
     _define_flags()
-    app.run(_main, flags_parser=parse_flags)
+    command.run(_train_classifier)

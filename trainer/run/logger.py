@@ -1,6 +1,7 @@
 """What a running training tells: to the terminal, TensorBoard, metrics.jsonl, sample grids."""
 
 import os
+import shlex
 from collections.abc import Callable
 
 import numpy as np
@@ -42,6 +43,7 @@ class RunLogger:
         self.epoch_at = epoch_at
         self.run_dir = run_dir
         self.alarms = Alarms()
+        self.grid_label = "grid" if start else "first grid"
         self.progress = Progress(total_steps, start, visible=chief)
         self.chief = chief
         if chief:
@@ -50,6 +52,10 @@ class RunLogger:
             self.tensorboard = TensorBoardWriter(run_dir, start)
             as_code = "\n".join(f"    {line}" for line in config.to_json().splitlines())
             self.tensorboard.text(start, "config", as_code)
+        self.message(
+            f"Watch: the grids in {os.path.join(run_dir, SAMPLES)}, and "
+            f"tensorboard --logdir {shlex.quote(run_dir)}"
+        )
 
     def message(self, text: str) -> None:
         """Prints a line."""
@@ -87,8 +93,10 @@ class RunLogger:
             images: [N, H, W, C] uint8.
             labels: [N] int32, None for a model without classes.
         """
-        sheet = class_grid(images, labels)
-        write_bytes(grid_path(self.run_dir, epoch), png(sheet))
+        sheet, path = class_grid(images, labels), grid_path(self.run_dir, epoch)
+        write_bytes(path, png(sheet))
+        self.message(f"{self.grid_label}: {path}")
+        self.grid_label = "grid"
         self.tensorboard.image(step, "samples/fixed_noise", sheet)
 
     def flush(self) -> None:

@@ -45,6 +45,7 @@ class Progress:
         )
         self.step = self.timed_from = start
         self.started: float | None = None
+        self.told_time_left = False
 
     def steps_done(self, step: int) -> None:
         """Counts up to `step`; the clock starts after the first call, which compiles."""
@@ -61,14 +62,24 @@ class Progress:
             for name, (label, form) in _SHOWN.items()
             if name in values
         }
+        left = self._time_left(step)
+        if left and not self.told_time_left:
+            self.message(f"about {left} to the end, step {self.total_steps}")
+            self.told_time_left = True
         if not self.bar.disable:
             self.bar.set_postfix(shown, refresh=False)
             return
-        if self.started is not None and step > self.timed_from:
-            seconds_a_step = (self.clock() - self.started) / (step - self.timed_from)
-            shown["left"] = tqdm.format_interval(seconds_a_step * (self.total_steps - step))
+        if left:
+            shown["left"] = left
         words = "  ".join(f"{name} {value}" for name, value in shown.items())
         self.message(f"step {step}/{self.total_steps}  {words}")
+
+    def _time_left(self, step: int) -> str:
+        """Such as `04:10`; empty before a step has been timed."""
+        if self.started is None or step <= self.timed_from:
+            return ""
+        seconds_a_step = (self.clock() - self.started) / (step - self.timed_from)
+        return tqdm.format_interval(seconds_a_step * (self.total_steps - step))
 
     def message(self, text: str) -> None:
         """Prints a line without breaking the bar."""

@@ -59,7 +59,7 @@ def check_installed() -> str:
     except importlib.metadata.PackageNotFoundError as error:
         raise UserError(
             f"--mode=preflight needs {error.name}, which is not installed: "
-            "pip install 'dcgan-trainer[preflight]'."
+            "pip install jax jaxlib libtpu."
         ) from None
 
 

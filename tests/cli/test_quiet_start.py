@@ -1,0 +1,47 @@
+import os
+import subprocess
+import sys
+
+NOTE = "I0000 00:00:1.5 7 port.cc:153] oneDNN custom operations are on."
+NO_GPU = "E0000 00:00:1.5 7 cuda_platform.cc:52] failed call to cuInit: INTERNAL: (303)"
+FAULT = "E0000 00:00:1.5 7 cuda_platform.cc:52] failed call to cuInit: INTERNAL: (999)"
+
+
+def stderr_of(code: str, **environment: str) -> str:
+    kept = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, env=kept | environment, capture_output=True, text=True).stderr
+
+
+def test_tensorflow_tells_its_errors_and_of_itself_only_where_asked_to() -> None:
+    code = """
+import socket
+from trainer.cli.quiet_start import import_tensorflow
+import_tensorflow()
+import tensorflow as tf
+taken = socket.create_server(("127.0.0.1", 0))
+cluster = {"worker": [f"127.0.0.1:{taken.getsockname()[1]}"]}
+try:
+    tf.distribute.Server(cluster, "worker", 0)
+except tf.errors.OpError:
+    pass
+"""
+    lines = stderr_of(code).splitlines()
+    assert "Could not start gRPC server" in lines[-1]
+    assert all(line.startswith("E0000") for line in lines), lines
+    assert "oneDNN" in stderr_of(code, TF_CPP_MIN_LOG_LEVEL="0")
+
+
+def test_what_is_no_known_line_is_passed_on_even_from_a_process_that_is_aborted() -> None:
+    code = f"""
+import os
+from trainer.cli.quiet_start import without_known_lines
+with without_known_lines():
+    for line in ({NOTE!r}, {NO_GPU!r}, {FAULT!r}, "not of TensorFlow"):
+        os.write(2, line.encode() + b"\\n")
+os.write(2, {NOTE!r}.encode() + b"\\n")
+with without_known_lines():
+    os.write(2, b"F0000 why")
+    os.abort()
+"""
+    assert stderr_of(code) == f"{FAULT}\nnot of TensorFlow\n{NOTE}\nF0000 why"

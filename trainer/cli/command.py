@@ -1,0 +1,85 @@
+"""How every command line of the trainer begins and ends: flags, errors, exit codes."""
+
+import functools
+import logging
+import os
+import sys
+from collections.abc import Callable
+from typing import NoReturn
+
+from absl import app, flags
+from absl import logging as absl_logging
+
+from trainer.errors import (
+    DivergedError,
+    LostWorkerError,
+    StoppedError,
+    StorageOutageError,
+    UserError,
+)
+from trainer.storage.bucket_errors import naming_buckets_of_streams
+
+Parser = Callable[[list[str]], list[str]]
+
+
+def run(command: Callable[[], None], parse: Parser = flags.FLAGS) -> NoReturn:
+    """Parses the flags, runs the command and ends the process.
+
+    Exit codes: 0 done, 1 failure, 2 bad usage or bad input, 130 Ctrl-C and 143 SIGTERM.
+
+    Args:
+        command: what to do once the flags are parsed.
+        parse: takes the arguments, the program's name first, and returns those that are no
+            flags; raises UserError or absl's errors.
+    """
+    app.run(functools.partial(_run, command), flags_parser=functools.partial(_parse, parse))
+
+
+def leave(exit_code: int, message: str) -> NoReturn:
+    """Ends the process with a line on stderr."""
+    print(message, file=sys.stderr, flush=True)
+    sys.exit(exit_code)
+
+
+def leave_at_once(exit_code: int, message: str = "") -> NoReturn:
+    """Ends the process without freeing anything, for which `Run.batches` would wait.
+
+    All that was to be written has been. Not for a group, whose workers take leave of one another.
+    """
+    if message:
+        print(message, file=sys.stderr)
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(exit_code)
+
+
+def _parse(parse: Parser, argv: list[str]) -> list[str]:
+    try:
+        return parse(argv)
+    except (flags.Error, UserError) as error:
+        leave(2, f"error: {error}")
+    except SystemExit:
+        # absl leaves --help with 1, which a script takes for a failure.
+        sys.exit(0)
+
+
+def _run(command: Callable[[], None], argv: list[str]) -> None:
+    absl_logging.set_verbosity(absl_logging.WARNING)
+    logging.getLogger("trainer").setLevel(logging.INFO)
+    try:
+        if len(argv) > 1:
+            raise UserError(f"unexpected argument {argv[1]!r}: flags start with --, see --help.")
+        with naming_buckets_of_streams():
+            command()
+    except UserError as error:
+        leave(2, f"error: {error}")
+    except LostWorkerError as error:
+        leave_at_once(1, f"error: {error}")
+    except (DivergedError, StorageOutageError) as error:
+        leave(1, f"error: {error}")
+    except StoppedError as stopped:
+        end = leave if stopped.in_group else leave_at_once
+        end(128 + stopped.signal_number, str(stopped))
+    except KeyboardInterrupt:
+        leave(130, "interrupted before anything new was there to save.")

@@ -1,0 +1,80 @@
+"""TensorFlow without what it prints of itself before our first line; its errors stay."""
+
+import contextlib
+import os
+import re
+import signal
+import sys
+from collections.abc import Iterator
+
+_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+_STDERR = 2
+_KNOWN = re.compile(
+    b"|".join(
+        (
+            rb"WARNING: All log messages before absl::InitializeLog",
+            rb"I\d{4} ",  # a note, as TensorFlow's C++ writes it now
+            rb"\d{4}-\d\d-\d\d [\d:.]+: I ",  # and as it wrote it before
+            rb"To enable the following instructions: ",  # the second line of a note
+            # The driver of CUDA or a GPU is not there; every other failure of cuInit is shown.
+            rb"E\d{4} .*failed call to cuInit: .*(\(303\)|CUDA_ERROR_NO_DEVICE)",
+            # Of tensorflow[and-cuda] 2.20, at every start.
+            rb"E\d{4} .*Unable to register cu(BLAS|DNN|FFT) factory",
+            rb"W\d{4} .*computation placer already registered",
+        )
+    )
+)
+
+
+def import_tensorflow() -> None:
+    """Imports TensorFlow and lets it look for devices; call it before all that imports it.
+
+    Later it logs errors only. Where TF_CPP_MIN_LOG_LEVEL is set, that decides: at 0 and 1
+    every line is shown.
+    """
+    if "tensorflow" in sys.modules:
+        return
+    os.environ.setdefault(_LEVEL, "2")
+    shows_all = os.environ[_LEVEL] in ("0", "1")
+    with contextlib.nullcontext() if shows_all else without_known_lines():
+        import tensorflow as tf
+
+        # Otherwise it would look, and complain that there is no GPU, at the first operation.
+        tf.config.list_physical_devices()
+
+
+@contextlib.contextmanager
+def without_known_lines() -> Iterator[None]:
+    """Leaves TensorFlow's notes at its start out of what this process writes to stderr.
+
+    TensorFlow logs them before it reads its log level, so they can only be taken out of the
+    stream. A child process does that: it goes on if this process is aborted in between, and then
+    still passes on why. Call it before any thread is started.
+    """
+    sys.stderr.flush()
+    ours = os.dup(_STDERR)
+    read_end, write_end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(write_end)
+        _pass_on(read_end, ours)
+        os._exit(0)
+    os.close(read_end)
+    os.dup2(write_end, _STDERR)
+    os.close(write_end)
+    try:
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(ours, _STDERR)
+        os.close(ours)
+        os.waitpid(child, 0)
+
+
+def _pass_on(source: int, target: int) -> None:
+    # Ends with its parent, which Ctrl-C may not.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with os.fdopen(source, "rb") as lines:
+        for line in lines:
+            if not _KNOWN.match(line):
+                os.write(target, line)
