@@ -59,6 +59,7 @@ from trainer.config import Config
 from trainer.config_fields import describe, is_field, unknown_field_message
 from trainer.errors import (
     DivergedError,
+    FailedRunsError,
     LostWorkerError,
     StoppedError,
     StorageOutageError,
@@ -144,7 +145,8 @@ _SWEEP = flags.DEFINE_multi_string(
     "sweep",
     [],
     "train: FIELD=VALUE,VALUE: a run for each value, in folders of RUN_DIR; several: all "
-    "combinations.",
+    "combinations. Where a value is itself a list, semicolons part the values, in quotes: "
+    "--sweep='model.generator_filters=128,96,64;64,48,32'.",
 )
 _SWEEP_PROCESSES = flags.DEFINE_integer(
     "sweep_processes", 1, "train: runs of a sweep at a time.", lower_bound=1
@@ -175,7 +177,7 @@ def main(argv: Sequence[str]) -> None:
         _leave(2, f"error: {error}")
     except LostWorkerError as error:
         _leave_at_once(1, f"error: {error}")
-    except (DivergedError, StorageOutageError) as error:
+    except (DivergedError, FailedRunsError, StorageOutageError) as error:
         _leave(1, f"error: {error}")
     except StoppedError as stopped:
         leave = _leave if stopped.in_group else _leave_at_once
@@ -216,6 +218,12 @@ def _preflight() -> None:
 
 
 def _validated_config() -> Config:
+    config = _config()
+    config.validate()
+    return config
+
+
+def _config() -> Config:
     config = _CONFIG.value
     if config is None:
         raise UserError("--config is missing: give --config=configs/digits.py, or another file.")
@@ -225,7 +233,6 @@ def _validated_config() -> Config:
             f"--config={file} cannot be used: it must be a Python file whose get_config() returns "
             "a trainer.config.Config, such as configs/mnist.py."
         )
-    config.validate()
     return config
 
 
@@ -281,15 +288,10 @@ def _report() -> None:
 
 
 def _sweep() -> None:
-    from trainer.sweep import flags_without, run_trials, table, trials
+    from trainer.sweep import sweep
 
-    of_sweep = trials(_SWEEP.value, _RUN_DIR.value)
-    shared = flags_without(sys.argv[1:], ("sweep", "sweep_processes", "run_dir"))
-    failed = run_trials(of_sweep, shared, _SWEEP_PROCESSES.value)
-    print(table([trial for trial in of_sweep if trial not in failed]))
-    if failed:
-        folders = ", ".join(trial.run_dir for trial in failed)
-        _leave(1, f"error: {len(failed)} of {len(of_sweep)} runs failed; see {folders}/output.txt.")
+    # Not validated: it may lack what every combination of the sweep brings.
+    sweep(_config(), _SWEEP.value, _RUN_DIR.value, sys.argv[1:], _SWEEP_PROCESSES.value)
 
 
 def _run_dirs() -> list[str]:
