@@ -21,6 +21,10 @@ class StorageOutageError(RuntimeError):
     """Google Cloud Storage has not answered for minutes; the message says how to go on."""
 
 
+class FailedRunsError(RuntimeError):
+    """Runs of a sweep have failed; the message names each with its output."""
+
+
 class StoppedError(Exception):
     """A signal ended the run after its state was saved; `in_group`: on several workers at once."""
 

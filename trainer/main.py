@@ -137,17 +137,11 @@ def _preflight() -> None:
 
 def _sweep() -> None:
     import_tensorflow()
-    from trainer.sweep import flags_without, run_trials, table, trials
+    from trainer.sweep import sweep
 
-    of_sweep = trials(given.SWEEP.value, _run_dir())
-    shared = flags_without(sys.argv[1:], ("sweep", "sweep_processes", "run_dir"))
-    failed = run_trials(of_sweep, shared, given.SWEEP_PROCESSES.value)
-    print(table([trial for trial in of_sweep if trial not in failed]))
-    if failed:
-        folders = ", ".join(trial.run_dir for trial in failed)
-        command.leave(
-            1, f"error: {len(failed)} of {len(of_sweep)} runs failed; see {folders}/output.txt."
-        )
+    # Not validated: it may lack what every combination of the sweep brings.
+    config, axes, processes = given.CONFIG.value, given.SWEEP.value, given.SWEEP_PROCESSES.value
+    sweep(config, axes, _run_dir(), sys.argv[1:], processes)
 
 
 def _validated_config() -> Config:

@@ -12,6 +12,7 @@ from absl import logging as absl_logging
 
 from trainer.errors import (
     DivergedError,
+    FailedRunsError,
     LostWorkerError,
     StoppedError,
     StorageOutageError,
@@ -76,7 +77,7 @@ def _run(command: Callable[[], None], argv: list[str]) -> None:
         leave(2, f"error: {error}")
     except LostWorkerError as error:
         leave_at_once(1, f"error: {error}")
-    except (DivergedError, StorageOutageError) as error:
+    except (DivergedError, FailedRunsError, StorageOutageError) as error:
         leave(1, f"error: {error}")
     except StoppedError as stopped:
         end = leave if stopped.in_group else leave_at_once

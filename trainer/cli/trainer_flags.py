@@ -145,7 +145,8 @@ SWEEP = _used_by(
         "sweep",
         [],
         "FIELD=VALUE,VALUE: a run for each value, in folders of RUN_DIR; several: all "
-        "combinations.",
+        "combinations. Where a value is itself a list, semicolons part the values, in quotes: "
+        "--sweep='model.generator_filters=128,96,64;64,48,32'.",
     ),
 )
 SWEEP_PROCESSES = _used_by(

@@ -28,6 +28,8 @@ REPORT = "report.html"
 EXPORT = "export"
 OUTPUT = "output.txt"
 """What a run of a sweep printed."""
+SWEEP = "sweep.md"
+"""What came of a sweep, beside the folders of its runs."""
 
 
 def grid_path(run_dir: str, epoch: int) -> str:
