@@ -1,4 +1,4 @@
-"""The contestants of the input bench that read by TensorFlow: ours, and tfds."""
+"""The candidates of the input bench that read by TensorFlow: ours, and tfds."""
 
 import os
 

@@ -51,7 +51,7 @@ class ExportedPeer(Peer):
         self.load(arrays["gt"], arrays["dt"])
 
     def initial_weights(self) -> tuple[Arrays, Arrays]:
-        """What all contestants start from."""
+        """What all candidates start from."""
         return self.weights()
 
     def load(self, generator: Arrays, discriminator: Arrays) -> None:

@@ -211,7 +211,7 @@ class TrainOnBatchPeer(_KerasPeer):
     """The tutorials' loop: D by itself, then G and a frozen D as one combined model.
 
     D's images are drawn by `predict_on_batch`, so with BatchNorm's moving statistics, which the
-    other contestants do not do: this is how the loop is written.
+    other candidates do not do: this is how the loop is written.
     """
 
     def __init__(self, task: Task, images: np.ndarray) -> None:

@@ -68,7 +68,7 @@ class Ours(Peer):
         self.gan = self.resident.gan
 
     def initial_weights(self) -> tuple[Arrays, Arrays]:
-        """What all contestants start from."""
+        """What all candidates start from."""
         return self.weights()
 
     def load(self, generator: Arrays, discriminator: Arrays) -> None:

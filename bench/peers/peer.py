@@ -1,4 +1,4 @@
-"""What the contestants of the step bench have in common, and how they are shown to be equal.
+"""What the candidates of the step bench have in common, and how they are shown to be equal.
 
 All start from our initial weights. Before anything is timed, each tells its `Facts`: images
 and logits of given latents and images, which must be ours; the size of the first update of
