@@ -22,7 +22,7 @@ def check(processes: TimedProcesses, task: Task, tolerance: float = 1e-3) -> dic
     latents = random.standard_normal((task.batch_size, task.latent_dim), np.float32)
     pixels = (task.batch_size, task.resolution, task.resolution, 1)
     images = random.uniform(-1, 1, pixels).astype(np.float32)
-    weights = processes.call_one(OURS, "initial_weights")
+    weights = processes.call_one(OURS, "weights")
     facts: dict[str, Facts] = processes.call("facts", *weights, latents, images)
     for name, found in facts.items():
         print(

@@ -5,16 +5,13 @@ not what more hardware brings.
 """
 
 import shutil
-from typing import Any
 
 from bench.machine import cores
 from bench.records import made
 from bench.report import BenchResult, Row
 from bench.runs import memory_of_training, speed_on_cores
-from bench.step import resident_batch
-from bench.task import Task
-from bench.timed_processes import Candidate, TimedProcesses, ratios
-from configs.mnist import get_config
+from bench.step import ours, resident_batch
+from bench.timed_processes import TimedProcesses, ratios
 
 _GROUP = 64
 _BATCHES = (16, 64, 256)
@@ -31,20 +28,8 @@ def run(quick: bool) -> BenchResult:
     )
 
 
-def _step_of(name: str, batch: int, group: int, logical_devices: int = 0) -> Candidate:
-    config = get_config()
-    config.train.global_batch_size, config.train.group_size = batch, group
-    arguments: dict[str, Any] = {
-        "task": Task.of(config),
-        "images": resident_batch(batch),
-        "config": config,
-        "logical_devices": logical_devices,
-    }
-    return Candidate(name, "bench.peers.ours:on_this_machine", arguments)
-
-
 def _batches(quick: bool) -> BenchResult:
-    candidates = [_step_of(str(batch), batch, min(batch, _GROUP)) for batch in _BATCHES]
+    candidates = [ours(resident_batch(batch), str(batch), min(batch, _GROUP)) for batch in _BATCHES]
     with TimedProcesses(candidates) as processes:
         steps = processes.measure(rounds=2 if quick else 4, turn_seconds=0.3 if quick else 1.5)
     rates = {int(name): [rate * int(name) for rate in of] for name, of in steps.items()}
@@ -58,7 +43,7 @@ def _batches(quick: bool) -> BenchResult:
 
 def _replicas(quick: bool) -> BenchResult:
     candidates = [
-        _step_of(f"{replicas} replicas", 64, _SHARED_GROUP, logical_devices=replicas)
+        ours(resident_batch(64), f"{replicas} replicas", _SHARED_GROUP, logical_devices=replicas)
         for replicas in (1, 2)
     ]
     with TimedProcesses(candidates) as processes:

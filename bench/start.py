@@ -52,6 +52,7 @@ def parts_of(line: Mapping[str, Any], log: str) -> dict[str, float]:
     seconds = dict(seconds_by_phase([line]))
     parts = {"first step after": sum(seconds.values())}
     first_step = seconds.pop("first_step")
+    seconds.pop("steps", None)  # microseconds between two phases
     compiling = sum(int(microseconds) for microseconds in _COMPILED.findall(log)) / 1e6
     if not compiling:
         return parts | seconds | {"tracing and compiling": first_step}

@@ -32,11 +32,19 @@ def candidates(task: Task, images: np.ndarray) -> list[Candidate]:
     ]
 
 
-def ours(images: np.ndarray) -> Candidate:
+def ours(
+    images: np.ndarray, name: str = OURS, group_size: int = 0, logical_devices: int = 0
+) -> Candidate:
     """Our own step on a batch, uint8 [B, 28, 28, 1]."""
     config = get_config()
-    arguments = {"task": Task.of(config), "images": images, "config": config}
-    return Candidate(OURS, "bench.peers.ours:on_this_machine", arguments)
+    config.train.global_batch_size, config.train.group_size = len(images), group_size
+    arguments = {
+        "task": Task.of(config),
+        "images": images,
+        "config": config,
+        "logical_devices": logical_devices,
+    }
+    return Candidate(name, "bench.peers.ours:on_this_machine", arguments)
 
 
 def resident_batch(count: int) -> np.ndarray:

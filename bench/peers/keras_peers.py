@@ -88,10 +88,6 @@ class TfFunctionPeer(_KerasPeer):
         """One step."""
         self.last_losses = self._train_step(self.real)
 
-    def losses(self) -> tuple[float, float]:
-        """G's and D's loss in the last step."""
-        return float(self.last_losses[0]), float(self.last_losses[1])
-
     @tf.function
     def _train_step(self, real: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         shape = (self.task.batch_size, self.task.latent_dim)
