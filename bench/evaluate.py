@@ -3,10 +3,6 @@
 An untrained generator of configs/mnist.py: it takes as long as a trained one.
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import time
 
 import numpy as np

@@ -28,8 +28,6 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 _BENCHES = {
     "step": "our step against PyTorch, JAX and Keras",
     "limit": "operations a second of our step over those of a matrix product",

@@ -1,9 +1,5 @@
 """The task in plain Keras and TensorFlow: `fit`, a tf.function, a loop of `train_on_batch`."""
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import time
 
 import keras

@@ -1,9 +1,5 @@
 """Our own step, as trainer/train.py runs it."""
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import numpy as np
 import tensorflow as tf
 
