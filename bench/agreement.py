@@ -1,20 +1,20 @@
-"""Contestants that train the same task: shown to be equal first, compared then."""
+"""Candidates that train the same task: shown to be equal first, compared then."""
 
 import numpy as np
 
-from bench.contest import Contest, fastest, ratios
 from bench.peers.peer import Facts, disagreements
-from bench.report import Outcome, Row
+from bench.report import BenchResult, Row
 from bench.task import Task
+from bench.timed_processes import TimedProcesses, fastest, ratios
 
 OURS = "ours"
 
 
-def check(contest: Contest, task: Task, tolerance: float = 1e-3) -> dict[str, Facts]:
+def check(processes: TimedProcesses, task: Task, tolerance: float = 1e-3) -> dict[str, Facts]:
     """Lets all tell their facts; leaves out those that do something else than ours.
 
     Args:
-        contest: of `Peer`s, one of them named OURS.
+        processes: of `Peer`s, one of them named OURS.
         task: that they train.
         tolerance: of images and logits.
     """
@@ -22,8 +22,8 @@ def check(contest: Contest, task: Task, tolerance: float = 1e-3) -> dict[str, Fa
     latents = random.standard_normal((task.batch_size, task.latent_dim), np.float32)
     pixels = (task.batch_size, task.resolution, task.resolution, 1)
     images = random.uniform(-1, 1, pixels).astype(np.float32)
-    weights = contest.ask_one(OURS, "initial_weights")
-    facts: dict[str, Facts] = contest.ask("facts", *weights, latents, images)
+    weights = processes.call_one(OURS, "weights")
+    facts: dict[str, Facts] = processes.call("facts", *weights, latents, images)
     for name, found in facts.items():
         print(
             f"  {name}: first losses G {found.losses[0]:.3f}, D {found.losses[1]:.3f}; first "
@@ -31,16 +31,16 @@ def check(contest: Contest, task: Task, tolerance: float = 1e-3) -> dict[str, Fa
             flush=True,
         )
         if words := disagreements(found, facts[OURS], tolerance):
-            contest.leave_out(name, "; ".join(words))
+            processes.leave_out(name, "; ".join(words))
     return facts
 
 
 def compare(
-    contest: Contest, task: Task, rounds: int, turn_seconds: float, tolerance: float = 1e-3
-) -> Outcome:
-    """Checks all contestants, then measures those that agree: ours over each and the fastest."""
-    facts = check(contest, task, tolerance)
-    steps = contest.measure(rounds, turn_seconds)
+    processes: TimedProcesses, task: Task, rounds: int, turn_seconds: float, tolerance: float = 1e-3
+) -> BenchResult:
+    """Checks all candidates, then measures those that agree: ours over each and the fastest."""
+    facts = check(processes, task, tolerance)
+    steps = processes.measure(rounds, turn_seconds)
     rates = {name: [rate * task.batch_size for rate in of] for name, of in steps.items()}
     peers = {name: of for name, of in rates.items() if name != OURS}
     rows = [Row.of("ours", rates[OURS], "images/s")]
@@ -52,8 +52,8 @@ def compare(
         name: {"weights": f.weights, "first_update": f.first_update, "first_losses": f.losses}
         for name, f in facts.items()
     }
-    return Outcome(
+    return BenchResult(
         rows,
-        {"images_per_second": rates, "facts": agreed, "left_out": contest.failures},
-        [f"{name} is left out: {reason}" for name, reason in contest.failures.items()],
+        {"images_per_second": rates, "facts": agreed, "left_out": processes.failures},
+        [f"{name} is left out: {reason}" for name, reason in processes.failures.items()],
     )

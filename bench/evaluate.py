@@ -3,26 +3,21 @@
 An untrained generator of configs/mnist.py: it takes as long as a trained one.
 """
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import time
 
 import numpy as np
 
-from bench.contest import Contest, Entry
 from bench.records import mnist_or_alike
-from bench.report import Outcome, Row
+from bench.report import BenchResult, Row
+from bench.timed_processes import Candidate, TimedProcesses
 from configs.mnist import get_config
 from trainer.config import Config
 
 
 class Evaluation:
-    """A contestant without opponents."""
+    """Scores in a process of its own; loading the reference is not part of a score."""
 
     def __init__(self, config: Config, count: int) -> None:
-        """Loads the reference; what that takes is not part of a score."""
         from trainer.data.tfrecord import read_manifest
         from trainer.evaluation.evaluate import Evaluator
         from trainer.evaluation.features import load_extractor
@@ -62,16 +57,18 @@ class Evaluation:
         }
 
 
-def run(quick: bool) -> Outcome:
+def run(quick: bool) -> BenchResult:
     """One score."""
     config = get_config()
     config.data.records_dir = mnist_or_alike()
     count = 1_000 if quick else 10_000
-    entry = Entry("evaluation", "bench.evaluate:Evaluation", {"config": config, "count": count})
-    with Contest([entry]) as contest:
-        seconds = contest.ask_one("evaluation", "score", 0)
+    candidate = Candidate(
+        "evaluation", "bench.evaluate:Evaluation", {"config": config, "count": count}
+    )
+    with TimedProcesses([candidate]) as processes:
+        seconds = processes.call_one("evaluation", "score", 0)
     floor = seconds.pop("floor")
-    return Outcome(
+    return BenchResult(
         [
             Row.of(f"{count:,} samples and all measures", [sum(seconds.values())], "s"),
             *(Row.of(part, [of_part], "s") for part, of_part in seconds.items()),

@@ -78,14 +78,14 @@ def discriminator_layers(task: Task) -> list[Layer]:
 def of_step(task: Task) -> int:
     """Operations of D's update and G's."""
     generator, discriminator = generator_layers(task), discriminator_layers(task)
-    drawing = sum(layer.products for layer in generator)
-    judging = sum(layer.products for layer in discriminator)
+    forward_g = sum(layer.products for layer in generator)
+    forward_d = sum(layer.products for layer in discriminator)
     # Nobody needs the gradient of what a network is given: the first layer has one pass less.
-    drawing_backward = 2 * drawing - generator[0].products
-    judging_backward = 2 * judging - discriminator[0].products
-    discriminator_update = drawing + 2 * (judging + judging_backward)  # real and generated images
+    backward_g = 2 * forward_g - generator[0].products
+    backward_d = 2 * forward_d - discriminator[0].products
+    discriminator_update = forward_g + 2 * (forward_d + backward_d)  # real and generated images
     # Through D, whose weights stay, down to the images.
-    generator_update = drawing + judging + judging + drawing_backward
+    generator_update = forward_g + forward_d + forward_d + backward_g
     return 2 * task.batch_size * (discriminator_update + generator_update)
 
 

@@ -6,7 +6,7 @@
   On the machine with the GPU, with jax[cuda], optax and torch: the files, run by JAX's runtime
     python -m bench.gpu run --programs=runs/bench/programs --device=cuda
 
-`--device=cpu` runs the same on a CPU. The contestants start from the same weights and must agree
+`--device=cpu` runs the same on a CPU. The candidates start from the same weights and must agree
 first, as in the bench `step`. On a GPU all of them may compute products in TensorFloat-32.
 """
 
@@ -20,14 +20,14 @@ from typing import Any
 from absl import app, flags
 
 from bench.agreement import compare
-from bench.contest import Contest, Entry
 from bench.machine import describe
-from bench.report import Outcome, table
+from bench.report import BenchResult, table
 from bench.task import Task
+from bench.timed_processes import Candidate, TimedProcesses
 
 _PROGRAMS = flags.DEFINE_string("programs", "runs/bench/programs", "Folder of the files.")
 _DEVICE = flags.DEFINE_enum("device", "cuda", ["cuda", "cpu"], "run: where.")
-_ROUNDS = flags.DEFINE_integer("rounds", 9, "run: turns of each contestant.", lower_bound=1)
+_ROUNDS = flags.DEFINE_integer("rounds", 9, "run: turns of each candidate.", lower_bound=1)
 _TURN_SECONDS = flags.DEFINE_float("turn_seconds", 1.5, "run: how long a turn lasts.")
 
 _TENSOR_FLOAT_TOLERANCE = 0.03  # 10 bits of mantissa, a few layers deep
@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> None:
     actions[argv[1]]()
 
 
-def run_programs(folder: str, device: str, rounds: int, turn_seconds: float) -> Outcome:
+def run_programs(folder: str, device: str, rounds: int, turn_seconds: float) -> BenchResult:
     """Our exported programs against PyTorch.
 
     Args:
@@ -61,19 +61,19 @@ def run_programs(folder: str, device: str, rounds: int, turn_seconds: float) -> 
         common = {"task": task, "images": state["images"]}
     exported = {"folder": folder, "platform": device}
     of_torch = common | {"device": device}
-    entries = [
-        Entry("ours", "bench.peers.exported_peer:ExportedPeer", common | exported),
-        Entry("PyTorch, eager", _TORCH, of_torch),
-        Entry("PyTorch, torch.compile", _TORCH, of_torch | {"compile_mode": "default"}),
+    candidates = [
+        Candidate("ours", "bench.peers.exported_peer:ExportedPeer", common | exported),
+        Candidate("PyTorch, eager", _TORCH, of_torch),
+        Candidate("PyTorch, torch.compile", _TORCH, of_torch | {"compile_mode": "default"}),
     ]
     if device == "cuda":
         # JAX would take three quarters of the card's memory for itself.
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         graphs = of_torch | {"compile_mode": "reduce-overhead"}
-        entries.append(Entry("PyTorch, CUDA graphs", _TORCH, graphs))
+        candidates.append(Candidate("PyTorch, CUDA graphs", _TORCH, graphs))
     tolerance = 1e-3 if device == "cpu" else _TENSOR_FLOAT_TOLERANCE
-    with Contest(entries) as contest:
-        return compare(contest, task, rounds, turn_seconds, tolerance)
+    with TimedProcesses(candidates) as processes:
+        return compare(processes, task, rounds, turn_seconds, tolerance)
 
 
 def _export() -> None:
@@ -89,8 +89,8 @@ def _export() -> None:
 
 
 def _run() -> None:
-    outcome = run_programs(_PROGRAMS.value, _DEVICE.value, _ROUNDS.value, _TURN_SECONDS.value)
-    print(table({f"gpu ({_DEVICE.value})": outcome}, describe()))
+    result = run_programs(_PROGRAMS.value, _DEVICE.value, _ROUNDS.value, _TURN_SECONDS.value)
+    print(table({f"gpu ({_DEVICE.value})": result}, describe()))
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ import os
 import numpy as np
 
 from bench.agreement import OURS
-from bench.contest import Contest, Entry, ratios
 from bench.records import mnist_or_alike, photos
-from bench.report import RESULTS_DIR, Outcome, Row
+from bench.report import RESULTS_DIR, BenchResult, Row
 from bench.step import ours, resident_batch
+from bench.timed_processes import Candidate, TimedProcesses, ratios
 from configs.mnist import get_config
 
 _PHOTOS = 1_000
@@ -21,7 +21,7 @@ _READERS = "bench.readers"
 _TORCH_READERS = "bench.torch_readers"
 
 
-def run(quick: bool) -> Outcome:
+def run(quick: bool) -> BenchResult:
     """Small images, then large ones."""
     config = get_config()
     size = config.train.global_batch_size
@@ -31,34 +31,38 @@ def run(quick: bool) -> Outcome:
     small = [
         ours(resident_batch(size)),
         *_readers("28x28", records, size),
-        Entry("DataLoader, in memory", f"{_TORCH_READERS}:arrays", _arguments(size, path=arrays)),
+        Candidate(
+            "DataLoader, in memory", f"{_TORCH_READERS}:arrays", _arguments(size, path=arrays)
+        ),
     ]
     large = [
         *_readers("128x128", photo_records, size),
-        Entry("DataLoader, files", f"{_TORCH_READERS}:files", _arguments(size, folder=files)),
+        Candidate("DataLoader, files", f"{_TORCH_READERS}:files", _arguments(size, folder=files)),
     ]
     rows, details, notes = [], {}, []
-    for shape, entries in (("28x28", small), ("128x128 PNG", large)):
-        with Contest(entries) as contest:
-            batches = contest.measure(rounds=2 if quick else 4, turn_seconds=0.3 if quick else 0.7)
+    for shape, candidates in (("28x28", small), ("128x128 PNG", large)):
+        with TimedProcesses(candidates) as processes:
+            batches = processes.measure(
+                rounds=2 if quick else 4, turn_seconds=0.3 if quick else 0.7
+            )
         rates = {name: [rate * size for rate in of] for name, of in batches.items()}
-        notes += [f"{name} is left out: {why}" for name, why in contest.failures.items()]
+        notes += [f"{name} is left out: {why}" for name, why in processes.failures.items()]
         details[shape] = rates
         rows += _rows(shape, rates)
-    return Outcome(rows, {"images_per_second": details}, notes)
+    return BenchResult(rows, {"images_per_second": details}, notes)
 
 
-def _readers(name: str, records: str, batch_size: int) -> list[Entry]:
+def _readers(name: str, records: str, batch_size: int) -> list[Candidate]:
     """Ours and tfds's, streaming and in memory."""
     tfds_dir = os.path.join(RESULTS_DIR, "sets", f"tfds_{name}")
-    entries = []
+    candidates = []
     for where in ("streaming", "in memory"):
         common = _arguments(batch_size, records_dir=records, in_memory=where == "in memory")
-        entries += [
-            Entry(f"our reader, {where}", f"{_READERS}:ours", common),
-            Entry(f"tfds, {where}", f"{_READERS}:tfds_reader", common | {"tfds_dir": tfds_dir}),
+        candidates += [
+            Candidate(f"our reader, {where}", f"{_READERS}:ours", common),
+            Candidate(f"tfds, {where}", f"{_READERS}:tfds_reader", common | {"tfds_dir": tfds_dir}),
         ]
-    return entries
+    return candidates
 
 
 def _arguments(batch_size: int, **others: object) -> dict[str, object]:

@@ -10,11 +10,11 @@ from typing import Any
 
 from bench import flops
 from bench.agreement import OURS
-from bench.contest import Contest, Entry, FailedError, fastest, ratios
 from bench.programs import Programs
-from bench.report import Outcome, Row
+from bench.report import BenchResult, Row
 from bench.step import ours, resident_batch
 from bench.task import Task
+from bench.timed_processes import Candidate, FailedError, TimedProcesses, fastest, ratios
 from configs.mnist import get_config
 
 _SIZE = 2048
@@ -64,9 +64,11 @@ def count(config: Any) -> dict[str, int]:
         FailedError: by hand and by XLA do not agree on the plain form.
     """
     by_hand = flops.of_step(Task.of(config))
-    with Contest([Entry("programs", "bench.programs:Programs", {"config": config})]) as contest:
+    with TimedProcesses(
+        [Candidate("programs", "bench.programs:Programs", {"config": config})]
+    ) as processes:
         plain, unit_stride = (
-            contest.ask_one("programs", Programs.flops.__name__, form)
+            processes.call_one("programs", Programs.flops.__name__, form)
             for form in ("plain", "unit_stride")
         )
     if by_hand != plain:
@@ -74,23 +76,23 @@ def count(config: Any) -> dict[str, int]:
     return {"by_hand": by_hand, "plain_programs": plain, "unit_stride_programs": unit_stride}
 
 
-def run(quick: bool) -> Outcome:
+def run(quick: bool) -> BenchResult:
     """Our step and three libraries' products, in turns of one second."""
     config = get_config()
     counted = count(config)
-    contestants = [
+    candidates = [
         ours(resident_batch(config.train.global_batch_size)),
         *(
-            Entry(library, "bench.limit:MatrixProduct", {"library": library})
+            Candidate(library, "bench.limit:MatrixProduct", {"library": library})
             for library in ("numpy", "tensorflow", "torch")
         ),
     ]
-    with Contest(contestants) as contest:
-        rates = contest.measure(rounds=2 if quick else 9, turn_seconds=0.3 if quick else 1.0)
+    with TimedProcesses(candidates) as processes:
+        rates = processes.measure(rounds=2 if quick else 9, turn_seconds=0.3 if quick else 1.0)
     of_step = [steps * counted["by_hand"] for steps in rates.pop(OURS)]
     products = {name: [n * 2 * _SIZE**3 for n in of] for name, of in rates.items()}
     best = fastest(products)
-    return Outcome(
+    return BenchResult(
         [
             Row.of("operations of our step", [rate / 1e9 for rate in of_step], "GFLOP/s"),
             Row.of(f"of a matrix product ({best})", [r / 1e9 for r in products[best]], "GFLOP/s"),

@@ -28,8 +28,6 @@ from collections.abc import Sequence
 
 from absl import app, flags
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 _BENCHES = {
     "step": "our step against PyTorch, JAX and Keras",
     "limit": "operations a second of our step over those of a matrix product",
@@ -55,21 +53,21 @@ def main(argv: Sequence[str]) -> None:
         sys.exit(2)
     machine = describe()
     print(one_line(machine))
-    outcomes, failed = {}, []
+    results, failed = {}, []
     for name in names:
         print(f"{name}: {_BENCHES[name]} ...", flush=True)
         started = time.perf_counter()
         try:
-            outcomes[name] = importlib.import_module(f"bench.{name}").run(_QUICK.value)
+            results[name] = importlib.import_module(f"bench.{name}").run(_QUICK.value)
         except Exception:  # the other benches can still be measured
             traceback.print_exc()
             failed.append(name)
             continue
-        path = write_json(name, outcomes[name], machine)
+        path = write_json(name, results[name], machine)
         print(f"{name}: {path}, after {time.perf_counter() - started:.0f} s", flush=True)
-    if not outcomes:
+    if not results:
         sys.exit(1)
-    text = table(outcomes, machine)
+    text = table(results, machine)
     write_text(os.path.join(RESULTS_DIR, "table.md"), text)
     print(f"\n{text}")
     if failed:

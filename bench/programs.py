@@ -48,7 +48,7 @@ def arguments_of(generator: Any, discriminator: Any, config: Config) -> tuple[An
 
 
 class Programs:
-    """A contestant that only counts, and is never timed."""
+    """Counts in a process of its own."""
 
     def __init__(self, config: Config) -> None:
         self.config = config

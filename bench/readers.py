@@ -1,8 +1,6 @@
-"""The contestants of the input bench that read by TensorFlow: ours, and tfds."""
+"""The candidates of the input bench that read by TensorFlow: ours, and tfds."""
 
 import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import tensorflow as tf

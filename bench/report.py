@@ -6,8 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from bench.contest import Summary
 from bench.machine import one_line
+from bench.timed_processes import Summary
 
 RESULTS_DIR = "runs/bench"
 
@@ -38,7 +38,7 @@ class Row:
 
 
 @dataclasses.dataclass(frozen=True)
-class Outcome:
+class BenchResult:
     """What a bench returns.
 
     Attributes:
@@ -59,7 +59,7 @@ def number(value: float) -> str:
     return f"{value:#.3g}".rstrip(".") if value else "0"
 
 
-def table(outcomes: dict[str, Outcome], machine: dict[str, object]) -> str:
+def table(results: dict[str, BenchResult], machine: dict[str, object]) -> str:
     """One Markdown table of all benches, the machine above it and the notes below."""
     lines = [
         one_line(machine),
@@ -67,19 +67,19 @@ def table(outcomes: dict[str, Outcome], machine: dict[str, object]) -> str:
         "| bench | what | minimum | median | spread |",
         "|---|---|---|---|---|",
     ]
-    for bench, outcome in outcomes.items():
-        for row in outcome.rows:
+    for bench, result in results.items():
+        for row in result.rows:
             lines.append("| " + " | ".join([bench, *row.cells()]) + " |")
-    notes = [f"- {bench}: {note}" for bench, o in outcomes.items() for note in o.notes]
+    notes = [f"- {bench}: {note}" for bench, o in results.items() for note in o.notes]
     return "\n".join([*lines, *([""] if notes else []), *notes]) + "\n"
 
 
-def write_json(bench: str, outcome: Outcome, machine: dict[str, object]) -> str:
+def write_json(bench: str, result: BenchResult, machine: dict[str, object]) -> str:
     """Writes RESULTS_DIR/BENCH.json and returns its path."""
     from trainer.storage.files import write_text  # TensorFlow, which bench.gpu does without
 
     os.makedirs(RESULTS_DIR, exist_ok=True)
     path = os.path.join(RESULTS_DIR, f"{bench}.json")
-    found = {"bench": bench, "machine": machine, **dataclasses.asdict(outcome)}
+    found = {"bench": bench, "machine": machine, **dataclasses.asdict(result)}
     write_text(path, json.dumps(found, indent=2) + "\n")
     return path

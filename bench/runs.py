@@ -1,108 +1,113 @@
-"""Real trainings by the command line, with what they printed and how much memory they held."""
+"""Real trainings of configs/mnist.py by the command line: their metrics, speed and memory."""
 
 import contextlib
 import dataclasses
-import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from launch.worker_group import free_ports, tf_configs
+from trainer.run.metrics_file import read_metrics
 
-_LOG_EVERY_STEPS = 4
-_CHECKPOINT_EVERY_STEPS = 10
+Fields = Mapping[str, object]
+"""Of the config, by their dotted names."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Finished:
-    """What a run leaves to tell; memory is that of the process, Linux only."""
+class Memory:
+    """Resident memory of a process, Linux only."""
 
-    images_per_second: float  # median over the lines of metrics
     resident_mib: float  # median between the first checkpoint and the end
     peak_mib: float
 
 
-def train(records_dir: str, *, steps: int, batch: int = 64) -> Finished:
-    """One streaming run of configs/mnist.py on all cores."""
-    with tempfile.TemporaryDirectory() as run_dir, _output() as output:
-        flags = _flags(records_dir, run_dir, steps, batch, min(batch, 64))
-        process = _start([*flags, "--config.data.memory_budget_mib=0"], output)
-        resident, peak = _watch_memory(process, Path(run_dir, "checkpoints", "checkpoint"))
-        _check(process, output)
-        return Finished(_speed(run_dir), resident, peak)
+def train(
+    fields: Fields, flags: Sequence[str] = (), environment: Mapping[str, str] | None = None
+) -> tuple[list[dict[str, Any]], str]:
+    """One run on all cores.
+
+    Returns:
+        The lines of metrics.jsonl, and what the run printed.
+    """
+    with tempfile.TemporaryDirectory() as run_dir:
+        with _started(run_dir, fields, flags, environment=environment) as (process, output):
+            process.wait()
+            output.seek(0)
+            printed = output.read()
+        return read_metrics(run_dir), printed
 
 
-def train_on_cores(records_dir: str, *, steps: int, workers: int, batch: int, group: int) -> float:
+def memory_of_training(records_dir: str, *, steps: int, batch: int = 64) -> Memory:
+    """One streaming run on all cores."""
+    fields = _short_run(records_dir, steps, batch, min(batch, 64)) | {"data.memory_budget_mib": 0}
+    with (
+        tempfile.TemporaryDirectory() as run_dir,
+        _started(run_dir, fields) as (process, _),
+    ):
+        return _watch_memory(process, Path(run_dir, "checkpoints", "checkpoint"))
+
+
+def speed_on_cores(records_dir: str, *, steps: int, workers: int, batch: int, group: int) -> float:
     """Images a second of a run on some workers, worker i alone on core i."""
     places = zip(sorted(os.sched_getaffinity(0)), tf_configs(free_ports(workers)), strict=False)
-    with tempfile.TemporaryDirectory() as run_dir, contextlib.ExitStack() as outputs:
-        flags = [*_flags(records_dir, run_dir, steps, batch, group), "--strategy=multiworker"]
-        started = []
-        for core, tf_config in places:
-            output = outputs.enter_context(_output())
-            prefix = ["taskset", "-c", str(core)]
-            started.append((_start(flags, output, prefix, {"TF_CONFIG": tf_config}), output))
-        for process, output in started:
-            _check(process, output)
-        return _speed(run_dir)
+    fields = _short_run(records_dir, steps, batch, group)
+    flags = ["--strategy=multiworker"]
+    with tempfile.TemporaryDirectory() as run_dir:
+        with contextlib.ExitStack() as all_workers:
+            for core, tf_config in places:
+                environment, prefix = {"TF_CONFIG": tf_config}, ["taskset", "-c", str(core)]
+                worker = _started(run_dir, fields, flags, prefix, environment)
+                all_workers.enter_context(worker)
+        speed = "speed/images_per_second"
+        speeds = [line[speed] for line in read_metrics(run_dir) if speed in line]
+        return statistics.median(speeds[1:])  # the first has what the first step left over
 
 
-def _flags(records_dir: str, run_dir: str, steps: int, batch: int, group: int) -> list[str]:
-    fields = {
+def _short_run(records_dir: str, steps: int, batch: int, group: int) -> dict[str, object]:
+    return {
         "data.records_dir": records_dir,
         "evaluation.every_epochs": 0,
         "train.steps": steps,
         "train.global_batch_size": batch,
         "train.group_size": group,
-        "train.log_every_steps": _LOG_EVERY_STEPS,
-        "train.checkpoint_every_steps": _CHECKPOINT_EVERY_STEPS,
+        "train.log_every_steps": 4,
+        "train.checkpoint_every_steps": 10,
     }
-    settings = [f"--config.{name}={value}" for name, value in fields.items()]
-    return ["--config=configs/mnist.py", f"--run_dir={run_dir}", *settings]
 
 
-def _start(
-    flags: list[str],
-    output: IO[str],
-    prefix: list[str] | None = None,
-    environment: dict[str, str] | None = None,
-) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [*(prefix or []), sys.executable, "-m", "trainer.main", *flags],
-        env=os.environ | (environment or {}),
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+@contextlib.contextmanager
+def _started(
+    run_dir: str,
+    fields: Fields,
+    flags: Sequence[str] = (),
+    prefix: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+    """A run and its output; waits for its end, which must be a good one."""
+    command = [*prefix, sys.executable, "-m", "trainer.main", "--config=configs/mnist.py"]
+    given = [f"--config.{name}={value}" for name, value in fields.items()]
+    with tempfile.TemporaryFile("w+") as output:
+        process = subprocess.Popen(
+            [*command, f"--run_dir={run_dir}", *given, *flags],
+            env=os.environ | (environment or {}),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        yield process, output
+        if process.wait():
+            output.seek(0)
+            raise RuntimeError(f"a run ended with {process.returncode}:\n{output.read()}")
 
 
-def _check(process: subprocess.Popen[str], output: IO[str]) -> None:
-    """Waits for the end of a run that must succeed."""
-    if process.wait():
-        output.seek(0)
-        raise RuntimeError(f"a run ended with {process.returncode}:\n{output.read()}")
-
-
-def _speed(run_dir: str) -> float:
-    """Median of the lines of metrics; the first has what the first step left over."""
-    lines = [json.loads(line) for line in Path(run_dir, "metrics.jsonl").read_text().splitlines()]
-    speeds = [
-        line["speed/images_per_second"] for line in lines if "speed/images_per_second" in line
-    ]
-    return statistics.median(speeds[1:])
-
-
-def _watch_memory(process: subprocess.Popen[str], checkpoint: Path) -> tuple[float, float]:
-    """Median and largest resident memory of a process, in MiB.
-
-    The median begins with the first checkpoint: compiling takes memory that is given back.
-    """
+def _watch_memory(process: subprocess.Popen[str], checkpoint: Path) -> Memory:
+    # Compiling takes memory that is given back: the median begins with the first checkpoint.
     samples, peak = [], 0.0
     while process.poll() is None:
         with contextlib.suppress(OSError):
@@ -112,10 +117,4 @@ def _watch_memory(process: subprocess.Popen[str], checkpoint: Path) -> tuple[flo
             if checkpoint.exists():
                 samples.append(mib)
         time.sleep(0.1)
-    return statistics.median(samples), peak
-
-
-@contextlib.contextmanager
-def _output() -> Iterator[IO[str]]:
-    with tempfile.TemporaryFile("w+") as file:
-        yield file
+    return Memory(statistics.median(samples), peak)

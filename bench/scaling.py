@@ -5,73 +5,58 @@ not what more hardware brings.
 """
 
 import shutil
-from typing import Any
 
-from bench.contest import Contest, Entry, ratios
 from bench.machine import cores
 from bench.records import made
-from bench.report import Outcome, Row
-from bench.runs import Finished, train, train_on_cores
-from bench.step import resident_batch
-from bench.task import Task
-from configs.mnist import get_config
+from bench.report import BenchResult, Row
+from bench.runs import memory_of_training, speed_on_cores
+from bench.step import ours, resident_batch
+from bench.timed_processes import TimedProcesses, ratios
 
 _GROUP = 64
 _BATCHES = (16, 64, 256)
 _SHARED_GROUP = 32  # so that a batch of 64 has two groups to share
 
 
-def run(quick: bool) -> Outcome:
+def run(quick: bool) -> BenchResult:
     """Four tables in one."""
     parts = [_batches(quick), _replicas(quick), _workers(quick), _memory(quick)]
-    return Outcome(
+    return BenchResult(
         [row for part in parts for row in part.rows],
         {name: value for part in parts for name, value in part.details.items()},
         [note for part in parts for note in part.notes],
     )
 
 
-def _step_of(name: str, batch: int, group: int, logical_devices: int = 0) -> Entry:
-    config = get_config()
-    config.train.global_batch_size, config.train.group_size = batch, group
-    arguments: dict[str, Any] = {
-        "task": Task.of(config),
-        "images": resident_batch(batch),
-        "config": config,
-        "logical_devices": logical_devices,
-    }
-    return Entry(name, "bench.peers.ours:on_this_machine", arguments)
-
-
-def _batches(quick: bool) -> Outcome:
-    entries = [_step_of(str(batch), batch, min(batch, _GROUP)) for batch in _BATCHES]
-    with Contest(entries) as contest:
-        steps = contest.measure(rounds=2 if quick else 4, turn_seconds=0.3 if quick else 1.5)
+def _batches(quick: bool) -> BenchResult:
+    candidates = [ours(resident_batch(batch), str(batch), min(batch, _GROUP)) for batch in _BATCHES]
+    with TimedProcesses(candidates) as processes:
+        steps = processes.measure(rounds=2 if quick else 4, turn_seconds=0.3 if quick else 1.5)
     rates = {int(name): [rate * int(name) for rate in of] for name, of in steps.items()}
     rows = [
         Row.of(f"images/s, batch {batch} / batch 64", ratios(of, rates[64]))
         for batch, of in rates.items()
         if batch != 64
     ]
-    return Outcome(rows, {"images_per_second_by_batch": rates})
+    return BenchResult(rows, {"images_per_second_by_batch": rates})
 
 
-def _replicas(quick: bool) -> Outcome:
-    entries = [
-        _step_of(f"{replicas} replicas", 64, _SHARED_GROUP, logical_devices=replicas)
+def _replicas(quick: bool) -> BenchResult:
+    candidates = [
+        ours(resident_batch(64), f"{replicas} replicas", _SHARED_GROUP, logical_devices=replicas)
         for replicas in (1, 2)
     ]
-    with Contest(entries) as contest:
-        steps = contest.measure(rounds=2 if quick else 5, turn_seconds=0.3 if quick else 1.5)
+    with TimedProcesses(candidates) as processes:
+        steps = processes.measure(rounds=2 if quick else 5, turn_seconds=0.3 if quick else 1.5)
     one, two = steps.values()
     row = Row.of("images/s, 2 logical CPUs / 1, batch 64", ratios(two, one))
-    return Outcome([row], {"steps_per_second_by_replicas": steps})
+    return BenchResult([row], {"steps_per_second_by_replicas": steps})
 
 
-def _workers(quick: bool) -> Outcome:
+def _workers(quick: bool) -> BenchResult:
     """Real runs, each worker on a core of its own."""
     if not shutil.which("taskset") or cores() < 2:
-        return Outcome([], {}, ["workers: needs taskset and two cores"])
+        return BenchResult([], {}, ["workers: needs taskset and two cores"])
     runs = {
         "one": {"workers": 1, "batch": 64, "group": _SHARED_GROUP},
         "strong": {"workers": 2, "batch": 64, "group": _SHARED_GROUP},
@@ -81,34 +66,31 @@ def _workers(quick: bool) -> Outcome:
     rates: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(1 if quick else 2):
         for name, of in runs.items():
-            rates[name].append(train_on_cores(records, steps=12 if quick else 30, **of))
+            rates[name].append(speed_on_cores(records, steps=12 if quick else 30, **of))
     doubled = [2 * rate for rate in rates["one"]]
     rows = [
         Row.of(f"efficiency of 2 workers, {name}", ratios(rates[name], doubled))
         for name in ("strong", "weak")
     ]
-    return Outcome(rows, {"images_per_second_of_workers": rates})
+    return BenchResult(rows, {"images_per_second_of_workers": rates})
 
 
-def _memory(quick: bool) -> Outcome:
+def _memory(quick: bool) -> BenchResult:
     """Resident memory of streaming runs that differ from the first in one thing."""
     few, many = (600, 6_000) if quick else (6_000, 60_000)
     steps = 20 if quick else 40
     runs = {
-        f"{few} images": train(made(few), steps=steps),
-        f"{many} images": train(made(many), steps=steps),
-        f"{few} images in 16 shards": train(made(few, shards=16), steps=steps),
-        f"{few} images, batch 256": train(made(few), steps=steps // 2, batch=256),
+        f"{few} images": memory_of_training(made(few), steps=steps),
+        f"{many} images": memory_of_training(made(many), steps=steps),
+        f"{few} images in 16 shards": memory_of_training(made(few, shards=16), steps=steps),
+        f"{few} images, batch 256": memory_of_training(made(few), steps=steps // 2, batch=256),
     }
     names = list(runs)
     base = runs[names[0]]
-    rows = [_mib(f"memory, streaming {names[0]}, batch 64, 4 shards", base)]
+    label = f"memory, streaming {names[0]}, batch 64, 4 shards"
+    rows = [Row.of(label, [base.resident_mib], "MiB")]
     rows += [
         Row.of(f"memory, {name} / {names[0]}", [runs[name].resident_mib / base.resident_mib])
         for name in names[1:]
     ]
-    return Outcome(rows, {"memory_mib": {name: vars(found) for name, found in runs.items()}})
-
-
-def _mib(what: str, found: Finished) -> Row:
-    return Row.of(what, [found.resident_mib], "MiB")
+    return BenchResult(rows, {"memory_mib": {name: vars(found) for name, found in runs.items()}})

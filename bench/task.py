@@ -1,4 +1,4 @@
-"""What every contestant of the step bench trains, in plain numbers."""
+"""What every candidate of the step bench trains, in plain numbers."""
 
 import dataclasses
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""The contestants of the input bench that read by PyTorch's DataLoader."""
+"""The candidates of the input bench that read by PyTorch's DataLoader."""
 
 import os
 from collections.abc import Iterator

@@ -50,10 +50,6 @@ class ExportedPeer(Peer):
         self.train_step = jax.jit(self._train_step, donate_argnums=0)
         self.load(arrays["gt"], arrays["dt"])
 
-    def initial_weights(self) -> tuple[Arrays, Arrays]:
-        """What all contestants start from."""
-        return self.weights()
-
     def load(self, generator: Arrays, discriminator: Arrays) -> None:
         """Takes over initial weights."""
         state = State(
@@ -86,10 +82,6 @@ class ExportedPeer(Peer):
     def step(self) -> None:
         """Starts one step."""
         self.state, self.last_losses = self.train_step(self.state, self.images, self.labels)
-
-    def losses(self) -> tuple[float, float]:
-        """G's and D's loss in the last step."""
-        return float(self.last_losses[0]), float(self.last_losses[1])
 
     def _train_step(
         self, state: State, images: jax.Array, labels: jax.Array

@@ -142,10 +142,6 @@ class JaxPeer(Peer):
         """Starts one step."""
         self.state, self.last_losses = self.train_step(self.state, self.real)
 
-    def losses(self) -> tuple[float, float]:
-        """G's and D's loss in the last step."""
-        return float(self.last_losses[0]), float(self.last_losses[1])
-
     def _generate(self, parameters: Any, statistics: Any, latents: Any) -> tuple[jax.Array, Any]:
         variables = {"params": parameters, "batch_stats": statistics}
         images, updates = self.generator.apply(variables, latents, mutable=["batch_stats"])

@@ -1,9 +1,5 @@
 """The task in plain Keras and TensorFlow: `fit`, a tf.function, a loop of `train_on_batch`."""
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import time
 
 import keras
@@ -87,10 +83,6 @@ class TfFunctionPeer(_KerasPeer):
     def step(self) -> None:
         """One step."""
         self.last_losses = self._train_step(self.real)
-
-    def losses(self) -> tuple[float, float]:
-        """G's and D's loss in the last step."""
-        return float(self.last_losses[0]), float(self.last_losses[1])
 
     @tf.function
     def _train_step(self, real: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -211,7 +203,7 @@ class TrainOnBatchPeer(_KerasPeer):
     """The tutorials' loop: D by itself, then G and a frozen D as one combined model.
 
     D's images are drawn by `predict_on_batch`, so with BatchNorm's moving statistics, which the
-    other contestants do not do: this is how the loop is written.
+    other candidates do not do: this is how the loop is written.
     """
 
     def __init__(self, task: Task, images: np.ndarray) -> None:

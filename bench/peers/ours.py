@@ -1,9 +1,5 @@
 """Our own step, as trainer/train.py runs it."""
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import numpy as np
 import tensorflow as tf
 
@@ -13,41 +9,6 @@ from trainer.config import Config
 from trainer.gan.build import build_gan
 from trainer.gan.step import AdversarialStep
 from trainer.strategy import make_strategy, may_jit, sum_dtype
-
-
-class ResidentStep:
-    """The step of a config, again and again on one batch."""
-
-    def __init__(
-        self, config: Config, strategy: tf.distribute.Strategy, images: np.ndarray
-    ) -> None:
-        """`images`: uint8 [B, H, W, C], the global batch."""
-        with strategy.scope():
-            self.gan = build_gan(config)
-        self.step = AdversarialStep(
-            self.gan,
-            config,
-            strategy,
-            may_jit(strategy, config.train.jit_compile),
-            sum_dtype(strategy),
-        )
-        self.images_per_step = len(images)
-        replicas = strategy.num_replicas_in_sync
-        shares = np.split(images, replicas)
-        labels = np.full(len(images) // replicas, -1, np.int32)
-
-        def share(context: tf.distribute.experimental.ValueContext) -> tf.Tensor:
-            return tf.constant(shares[context.replica_id_in_sync_group])
-
-        self.batch = (
-            strategy.experimental_distribute_values_from_function(share),
-            strategy.experimental_distribute_values_from_function(lambda _: tf.constant(labels)),
-        )
-
-    def __call__(self) -> dict[str, tf.Tensor]:
-        """One step; returns its metrics."""
-        metrics, _ = self.step([self.batch], tf.constant(0.0))
-        return metrics
 
 
 def on_this_machine(
@@ -64,12 +25,20 @@ class Ours(Peer):
         self, task: Task, images: np.ndarray, config: Config, strategy: tf.distribute.Strategy
     ) -> None:
         super().__init__(task, images)
-        self.resident = ResidentStep(config, strategy, images)
-        self.gan = self.resident.gan
+        with strategy.scope():
+            self.gan = build_gan(config)
+        jit = may_jit(strategy, config.train.jit_compile)
+        self.train_step = AdversarialStep(self.gan, config, strategy, jit, sum_dtype(strategy))
+        shares = np.split(images, strategy.num_replicas_in_sync)
+        labels = np.full(len(shares[0]), -1, np.int32)
 
-    def initial_weights(self) -> tuple[Arrays, Arrays]:
-        """What all contestants start from."""
-        return self.weights()
+        def share(context: tf.distribute.experimental.ValueContext) -> tf.Tensor:
+            return tf.constant(shares[context.replica_id_in_sync_group])
+
+        self.batch = (
+            strategy.experimental_distribute_values_from_function(share),
+            strategy.experimental_distribute_values_from_function(lambda _: tf.constant(labels)),
+        )
 
     def load(self, generator: Arrays, discriminator: Arrays) -> None:
         """Takes over initial weights."""
@@ -98,8 +67,5 @@ class Ours(Peer):
 
     def step(self) -> None:
         """One step."""
-        self.metrics = self.resident()
-
-    def losses(self) -> tuple[float, float]:
-        """G's and D's loss in the last step."""
-        return float(self.metrics["loss/generator"]), float(self.metrics["loss/discriminator"])
+        metrics, _ = self.train_step([self.batch], tf.constant(0.0))
+        self.last_losses = metrics["loss/generator"], metrics["loss/discriminator"]

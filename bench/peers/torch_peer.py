@@ -134,14 +134,10 @@ class TorchPeer(Peer):
 
     def step(self) -> None:
         """D on real and generated images, then G through the new D."""
-        self.discriminator_loss = self._train_discriminator()
+        discriminator_loss = self._train_discriminator()
         self.discriminator.requires_grad_(False)
-        self.generator_loss = self._train_generator()
+        self.last_losses = self._train_generator(), discriminator_loss
         self.discriminator.requires_grad_(True)
-
-    def losses(self) -> tuple[float, float]:
-        """G's and D's loss in the last step."""
-        return self.generator_loss.item(), self.discriminator_loss.item()
 
     def _latents(self) -> torch.Tensor:
         return torch.randn(self.task.batch_size, self.task.latent_dim, device=self.device)

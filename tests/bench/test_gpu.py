@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.contest import Contest, Entry
 from bench.peers.peer import disagreements
 from bench.task import Task
+from bench.timed_processes import Candidate, TimedProcesses
 from tests.bench.test_peers import config, our_facts, our_weights, some_inputs
 from tests.conftest import real_batch
 
@@ -27,9 +27,11 @@ def test_exported_programs_are_our_step(tmp_path: Path) -> None:
         "platform": "cpu",
     }
     # In a process of its own, where nothing of TensorFlow's can help.
-    with Contest([Entry("exported", "tests.helpers.waiting:exported_peer", arguments)]) as contest:
-        found = contest.ask_one("exported", "facts", *our_weights(), *some_inputs())
-        assert not contest.ask_one("exported", "has_tensorflow")
+    with TimedProcesses(
+        [Candidate("exported", "tests.helpers.waiting:exported_peer", arguments)]
+    ) as processes:
+        found = processes.call_one("exported", "facts", *our_weights(), *some_inputs())
+        assert not processes.call_one("exported", "has_tensorflow")
     assert disagreements(found, our_facts(), 1e-3) == []
     # The random numbers are ours too: the losses agree, not only in range.
     np.testing.assert_allclose(found.losses, our_facts().losses, rtol=1e-4)

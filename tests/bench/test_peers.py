@@ -43,7 +43,7 @@ def ours() -> Ours:
 
 @functools.cache
 def our_weights() -> tuple[list[np.ndarray], list[np.ndarray]]:
-    return ours().initial_weights()
+    return ours().weights()
 
 
 @functools.cache

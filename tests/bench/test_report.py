@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.report import Outcome, Row, number, table, write_json
+from bench.report import BenchResult, Row, number, table, write_json
 
 MACHINE: dict[str, object] = {
     "cpu": "abacus",
@@ -17,11 +17,13 @@ MACHINE: dict[str, object] = {
 
 
 def test_one_table_of_all_benches() -> None:
-    outcomes = {
-        "step": Outcome([Row.of("ours / theirs", [1.5, 1.0, 2.0])], {}, ["one is left out: why"]),
-        "start": Outcome([Row.of("first step after", [9.87], "s")], {}),
+    results = {
+        "step": BenchResult(
+            [Row.of("ours / theirs", [1.5, 1.0, 2.0])], {}, ["one is left out: why"]
+        ),
+        "start": BenchResult([Row.of("first step after", [9.87], "s")], {}),
     }
-    assert table(outcomes, MACHINE) == (
+    assert table(results, MACHINE) == (
         "abacus, 2 cores, 1.5 GiB, Linux x86_64; Python 3.11.0, numpy 2.0; 2026-11-23.\n"
         "\n"
         "| bench | what | minimum | median | spread |\n"
@@ -43,7 +45,7 @@ def test_three_digits(value: float, text: str) -> None:
 
 def test_json_has_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    outcome = Outcome([Row.of("x", [2.0, 4.0], "s")], {"raw": [2.0, 4.0]})
-    found = json.loads(Path(write_json("step", outcome, MACHINE)).read_text())
+    result = BenchResult([Row.of("x", [2.0, 4.0], "s")], {"raw": [2.0, 4.0]})
+    found = json.loads(Path(write_json("step", result, MACHINE)).read_text())
     assert found["machine"] == MACHINE and found["details"] == {"raw": [2.0, 4.0]}
     assert found["rows"][0]["summary"] == {"minimum": 2.0, "median": 3.0, "spread": 2 / 3}

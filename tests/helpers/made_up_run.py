@@ -27,8 +27,6 @@ def log_line(step: int, **more: Any) -> dict[str, Any]:
         "discriminator/real_probability": 0.6,
         "discriminator/fake_probability": 0.4,
         "speed/images_per_second": 250.0,
-        "speed/input_milliseconds_per_step": 100.0,
-        "speed/compute_milliseconds_per_step": 400.0,
         **more,
     }
 
@@ -62,16 +60,19 @@ def make_run(
 
 def make_full_run(folder: Path) -> str:
     """A run that has written everything that a report can show."""
+    seconds = {"input": 1.0, "steps": 7.0, "logging": 0.25, "grids": 0.75}
+    phases = {f"speed/{name}_seconds": value for name, value in seconds.items()}
+    start = {"speed/imports_seconds": 3.0, "speed/networks_seconds": 1.0}
     return make_run(
         folder,
         [
-            {"step": 1, "epoch": 0.1, "speed/first_step_seconds": 3.0},
-            log_line(5, **{"loss/penalty": 0.2}),
+            {"step": 1, "epoch": 0.1, **start, "speed/first_step_seconds": 3.0},
+            log_line(5, **{"loss/penalty": 0.2}, **phases),
             {"step": 5, "epoch": 0.5, FID: 30.0, ODD: 1.0, "speed/evaluation_seconds": 2.0},
             {"step": 7, "epoch": 0.7, "alarm": "D is nearly always right"},
-            log_line(10, **{"loss/penalty": 0.1}),
+            log_line(10, **{"loss/penalty": 0.1}, **phases),
             {"step": 10, "epoch": 1.0, FID: 12.0, ODD: 2.0, "speed/evaluation_seconds": 2.0},
-            log_line(20, **{"loss/penalty": 0.3}),
+            log_line(20, **{"loss/penalty": 0.3}, **phases),
             {"step": 20, "epoch": 2.0, FID: 15.0, ODD: 3.0, "speed/evaluation_seconds": 2.0},
         ],
         grid_epochs=[1, 2],

@@ -1,4 +1,4 @@
-"""Contestants for tests of the harness, whose seconds are made up."""
+"""Candidates for tests of the harness, whose seconds are made up."""
 
 import os
 import sys

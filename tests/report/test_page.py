@@ -4,6 +4,7 @@ import os
 import re
 import tempfile
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -16,6 +17,8 @@ from trainer.report.charts import COLOURS
 from trainer.report.formats import DASH
 from trainer.report.page import write_report
 from trainer.report.record import evenly_chosen, read_run
+from trainer.report.sections import TIME_PARTS, time_parts
+from trainer.run.phases import Phase
 
 
 def report_on(*run_dirs: str, output: Path) -> Page:
@@ -63,10 +66,12 @@ def test_everything_that_a_run_wrote_is_on_the_page(page: Page) -> None:
     assert drawings[0] == "fid_tiny_1a2b3c4d over the epochs: full ends at 15"
     assert not any("differs" in row.classes for row in page.all("tr"))
     (bar,) = page.all("div", "bar")
-    assert bar.attributes["aria-label"].startswith("Where the time went: steps 41.1%, waiting")
+    assert bar.attributes["aria-label"].startswith("Where the time went: startup 10.0%, first")
     pieces = [span for span in page.all("span") if "style" in span.attributes]
-    assert [piece.classes for piece in pieces] == [["c0"], ["c1"], ["c3"], ["c4"]]
-    assert pieces[0].attributes["style"] == "width:41.1%" and ["steps", "7.6 s", "41.1%"] in rows
+    # No checkpoint took any time: c5.
+    assert [piece.classes for piece in pieces] == [[f"c{colour}"] for colour in (0, 1, 2, 3, 4, 6)]
+    assert pieces[3].attributes["style"] == "width:52.5%" and ["steps", "21.0 s", "52.5%"] in rows
+    assert ["startup", "4.0 s", "10.0%"] in rows and ["evaluation", "6.0 s", "15.0%"] in rows
 
 
 def test_a_run_that_has_just_begun_has_a_short_page(tmp_path: Path) -> None:
@@ -225,20 +230,12 @@ def test_grids_are_chosen_evenly_and_end_with_the_last() -> None:
     assert evenly_chosen(names[:3], 40) == ["0", "1", "2"]
 
 
-def test_where_the_time_went(tmp_path: Path) -> None:
-    run = read_run(make_full_run(tmp_path / "full"), 1_000_000)
-    assert run.seconds() == pytest.approx(
-        {
-            # 19 of 20 steps; the first compiled.
-            "steps": 19 * 0.4,
-            "waiting for input": 19 * 0.1,
-            "steps and their input": 0.0,
-            "first step, compiling": 3.0,
-            "evaluation": 6.0,
-        }
-    )
-    # Several steps a call do not know what they waited; the batch has 8 images.
-    called = {"step": 11, "epoch": 1.0, "speed/images_per_second": 4.0}
+def test_every_phase_of_a_run_is_in_one_part_of_its_time() -> None:
+    assert sorted(sum(TIME_PARTS.values(), ())) == sorted(get_args(Phase))
+    assert len(TIME_PARTS) <= COLOURS
+
+
+def test_a_run_without_phases_does_not_say_where_the_time_went(tmp_path: Path) -> None:
     first = {"step": 1, "epoch": 0.1, "speed/first_step_seconds": 3.0}
-    run = read_run(make_run(tmp_path / "calls", [first, called]), 1_000_000)
-    assert run.seconds()["steps and their input"] == 20.0
+    run = read_run(make_run(tmp_path / "older", [first, log_line(10)]), 1_000_000)
+    assert run.seconds() == {"first_step": 3.0} and not time_parts(run)

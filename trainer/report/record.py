@@ -14,6 +14,7 @@ import tensorflow as tf
 from trainer.config import Config
 from trainer.report.charts import Point
 from trainer.run.metrics_file import read_metrics
+from trainer.run.phases import Phase, seconds_by_phase
 from trainer.run.run_dir import (
     CONFIG,
     ENVIRONMENT,
@@ -72,30 +73,9 @@ class RunRecord:
         values = self.values(metric)
         return statistics.median(values) if values else None
 
-    def seconds(self) -> dict[str, float]:
-        """Where the time went, in seconds by part."""
-        waiting = computing = together = 0.0
-        before = 0
-        for line in self.metrics:
-            steps = line["step"] - before
-            wait = _finite(line.get("speed/input_milliseconds_per_step"))
-            compute = _finite(line.get("speed/compute_milliseconds_per_step"))
-            speed = _finite(line.get("speed/images_per_second"))
-            if wait is not None and compute is not None:
-                waiting += steps * wait / 1e3
-                computing += steps * compute / 1e3
-            elif speed:
-                together += steps * self.config.images_per_step / speed
-            # Lines of an evaluation lie between two lines of the steps.
-            if "speed/images_per_second" in line or "speed/first_step_seconds" in line:
-                before = line["step"]
-        return {
-            "steps": computing,
-            "waiting for input": waiting,
-            "steps and their input": together,
-            "first step, compiling": math.fsum(self.values("speed/first_step_seconds")),
-            "evaluation": math.fsum(self.values("speed/evaluation_seconds")),
-        }
+    def seconds(self) -> dict[Phase, float]:
+        """Where the time went, by phase; by some alone where an older version made the run."""
+        return seconds_by_phase(self.metrics)
 
 
 Records = Sequence[RunRecord]

@@ -8,9 +8,20 @@ from trainer.evaluation.measure_names import better_direction, short_name
 from trainer.report.charts import Chart, Series, line_chart
 from trainer.report.formats import DASH, number
 from trainer.report.record import Records, RunRecord
+from trainer.run.phases import Phase
 
 Fields = dict[str, list[str]]
 """The value in each run by the name of a field."""
+
+TIME_PARTS: dict[str, tuple[Phase, ...]] = {
+    "startup": ("imports", "startup", "data", "networks"),
+    "first step, compiling": ("first_step",),
+    "waiting for input": ("input",),
+    "steps": ("steps",),
+    "metrics and grids": ("logging", "grids"),
+    "checkpoints": ("checkpoints",),
+    "evaluation": ("evaluator", "evaluation"),
+}
 
 
 def state(record: RunRecord) -> str:
@@ -74,8 +85,17 @@ def speed_charts(records: Records) -> list[Chart]:
 
 
 def time_parts(record: RunRecord) -> list[tuple[int, str, float, str]]:
-    """Where the time of a run went: colour, name, seconds and share of each part that took any."""
-    parts = record.seconds()
+    """Where the time of a run went: colour, name, seconds and share of each part that took any.
+
+    Empty for a run of a version that did not count its phases.
+    """
+    by_phase = record.seconds()
+    if "steps" not in by_phase:
+        return []
+    parts = {
+        name: sum(by_phase.get(phase, 0.0) for phase in phases)
+        for name, phases in TIME_PARTS.items()
+    }
     total = sum(parts.values())
     return [
         (colour, name, seconds, f"{100 * seconds / total:.1f}%")

@@ -1,9 +1,10 @@
 """Where a run's wall time goes: every moment belongs to one phase."""
 
 import contextlib
+import math
 import time
-from collections.abc import Callable, Iterator, Mapping
-from typing import Literal
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Literal, get_args
 
 Phase = Literal[
     "imports",
@@ -27,6 +28,16 @@ def scalars_of(seconds: Mapping[Phase, float]) -> dict[str, float]:
     Without those of evaluation, whose own lines tell them.
     """
     return {f"speed/{name}_seconds": s for name, s in seconds.items() if name != "evaluation"}
+
+
+def seconds_by_phase(lines: Sequence[Mapping[str, Any]]) -> dict[Phase, float]:
+    """Sums over lines of metrics.jsonl, of the phases that these name."""
+    seconds: dict[Phase, float] = {}
+    for phase in get_args(Phase):
+        name = f"speed/{phase}_seconds"
+        if values := [line[name] for line in lines if name in line]:
+            seconds[phase] = math.fsum(values)
+    return seconds
 
 
 class Phases:

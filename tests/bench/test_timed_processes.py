@@ -2,18 +2,26 @@ from pathlib import Path
 
 import pytest
 
-from bench.contest import Contest, Entry, FailedError, Summary, fastest, ratios, units_for
+from bench.timed_processes import (
+    Candidate,
+    FailedError,
+    Summary,
+    TimedProcesses,
+    fastest,
+    ratios,
+    units_for,
+)
 
 
-def logged(name: str, log: Path, seconds: float, fails_at: int = -1) -> Entry:
+def logged(name: str, log: Path, seconds: float, fails_at: int = -1) -> Candidate:
     arguments = {"name": name, "log": str(log), "seconds": seconds, "fails_at": fails_at}
-    return Entry(name, "tests.helpers.waiting:Logged", arguments)
+    return Candidate(name, "tests.helpers.waiting:Logged", arguments)
 
 
 def test_contestants_take_turns_in_processes_of_their_own(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    with Contest([logged("a", log, 0.5), logged("b", log, 0.1)]) as contest:
-        rates = contest.measure(rounds=3, turn_seconds=1.0)
+    with TimedProcesses([logged("a", log, 0.5), logged("b", log, 0.1)]) as processes:
+        rates = processes.measure(rounds=3, turn_seconds=1.0)
     assert rates == {"a": [2.0] * 3, "b": [pytest.approx(10.0)] * 3}
     turns = [line.split() for line in log.read_text().splitlines()]
     # One unit each, a round to warm up, three rounds.
@@ -26,20 +34,20 @@ def test_contestants_take_turns_in_processes_of_their_own(tmp_path: Path) -> Non
 
 
 def test_who_fails_is_left_out_and_says_why(tmp_path: Path) -> None:
-    entries = [
+    candidates = [
         logged("a", tmp_path / "log", 0.5),
         logged("b", tmp_path / "log", 0.5, fails_at=4),
-        Entry("c", "tests.helpers.waiting:dies"),
-        Entry("d", "tests.bench.no_such_module:Any"),
+        Candidate("c", "tests.helpers.waiting:dies"),
+        Candidate("d", "tests.bench.no_such_module:Any"),
     ]
-    with Contest(entries) as contest:
-        rates = contest.measure(rounds=3, turn_seconds=1.0)
+    with TimedProcesses(candidates) as processes:
+        rates = processes.measure(rounds=3, turn_seconds=1.0)
         with pytest.raises(FailedError, match="takes no part"):
-            contest.ask_one("c", "run", 1)
+            processes.call_one("c", "run", 1)
     assert rates == {"a": [2.0, 2.0, 2.0]}
-    assert contest.failures["b"] == "ValueError: out of breath"
-    assert contest.failures["c"] == "its process ended with 3"
-    assert "no_such_module" in contest.failures["d"]
+    assert processes.failures["b"] == "ValueError: out of breath"
+    assert processes.failures["c"].startswith("BrokenProcessPool")
+    assert "no_such_module" in processes.failures["d"]
 
 
 def test_summary_and_ratios() -> None:
