@@ -1,4 +1,4 @@
-# The images that launch/ sends to clouds; BUILD.md says how to build and push them:
+# The images that launch/ sends to clouds; docs/deploying.md says how to build and push them:
 #   docker build --target cpu --tag IMAGE .      or gpu, or tpu
 FROM python:3.12-slim-bookworm AS base
 ENV PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore PYTHONUNBUFFERED=1

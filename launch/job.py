@@ -119,5 +119,5 @@ def check_for_cloud(job: JobSpec, *, needs_image: bool) -> None:
         )
     if needs_image and not job.image:
         raise LaunchError(
-            "--image is missing: build and push one as BUILD.md says, and give its name."
+            "--image is missing: build and push one as docs/deploying.md says, and give its name."
         )

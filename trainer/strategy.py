@@ -119,7 +119,7 @@ def naming_lost_workers(strategy: tf.distribute.Strategy, run_dir: str) -> Itera
 
 def make_deterministic() -> None:
     """Lets TensorFlow use only operations whose results never vary from run to run."""
-    log.info("deterministic operations only; what that cost where it was measured: README.md")
+    log.info("deterministic operations only; what that costs: docs/reproducibility.md")
     tf.config.experimental.enable_op_determinism()
 
 

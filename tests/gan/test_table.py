@@ -1,4 +1,4 @@
-"""Every cell of the README's table: each objective with each option, compiled by XLA."""
+"""Every objective with every option, compiled by XLA: the tables of docs/configs.md."""
 
 from typing import get_args
 
