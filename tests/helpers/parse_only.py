@@ -25,7 +25,7 @@ import trainer.config  # noqa: F401
 _parse_args = argparse.ArgumentParser.parse_args
 
 
-def _stop_after_absl(_: Any, flags_parser: Callable[[list[str]], list[str]]) -> None:
+def _stop_after_absl(_: Any, flags_parser: Callable[..., list[str]] = flags.FLAGS) -> None:
     app.define_help_flags()
     flags_parser(sys.argv)
     if "config" in flags.FLAGS and flags.FLAGS.config is not None:
