@@ -1,4 +1,4 @@
-"""The seed's DCGAN on the 1,797 digits that scikit-learn ships: the default of `make train`.
+"""A small DCGAN on the 1,797 digits that scikit-learn ships: what is trained by default.
 
 Paper:    Radford, Metz, Chintala 2015, https://arxiv.org/abs/1511.06434
 Command:  make train, or python -m trainer.main --config=configs/digits.py --run_dir=runs/digits

@@ -1,4 +1,4 @@
-"""The seed's DCGAN on MNIST, with its settings: latent 256, RMSprop, 20 epochs.
+"""A DCGAN on MNIST: latent 256, RMSprop, label smoothing, 20 epochs.
 
 Paper:    Radford, Metz, Chintala 2015, https://arxiv.org/abs/1511.06434
 Data:     https://yann.lecun.org/exdb/mnist (train-images-idx3-ubyte.gz and its labels)
@@ -27,7 +27,7 @@ from trainer.config import (
 
 
 def get_config() -> Config:
-    """Every setting that the seed model states, stated again here."""
+    """The settings that make this model, also where they are the defaults."""
     return Config(
         data=DataConfig(source="tfds:mnist", records_dir="data/mnist"),
         model=ModelConfig(

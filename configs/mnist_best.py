@@ -1,7 +1,7 @@
-"""The best recipe found here for MNIST within the seed's budget of 20 x 60,000 images.
+"""The best recipe found here for MNIST within the budget of mnist.py, 20 x 60,000 images.
 
 Papers:   R1: Mescheder et al. 2018, https://arxiv.org/abs/1801.04406
-          lazy penalty and average of the generator: Karras et al. 2020,
+          lazy penalty and moving average of the generator: Karras et al. 2020,
           https://arxiv.org/abs/1912.04958
 Prepare:  as mnist.py
 Command:  python -m trainer.main --config=configs/mnist_best.py --run_dir=runs/mnist_best
@@ -10,7 +10,7 @@ Result:   after 20 epochs G 0.94, D 1.18, fid 39.1, coverage 0.662, class_kl 0.0
           (mnist64_83bbad35, 5,000 samples, one seed, 2026-11-23)
 
 The networks of mnist.py, plain non-saturating loss, R1 every fourth step in place of label
-smoothing and dropout, Adam at one learning rate for both, images drawn from the average.
+smoothing and dropout, Adam at one learning rate for both, images drawn from the moving average.
 The learning rate falls to zero in 20 epochs of 60,000 images: for other epochs, set
 `optimizer.*.decay_steps` too.
 """
@@ -22,7 +22,7 @@ _ADAM = {"name": "adam", "learning_rate": 6e-4, "schedule": "cosine", "decay_ste
 
 
 def get_config() -> Config:
-    """mnist.py with another objective, regulariser, optimizer, and an average."""
+    """mnist.py with another objective, regulariser, optimizer, and a moving average."""
     config = mnist.get_config()
     config.model.dropout_rate = 0.0
     config.loss = LossConfig(

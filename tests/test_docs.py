@@ -99,8 +99,14 @@ def commands() -> list[tuple[str, list[str]]]:
 
 
 def modules_called() -> list[tuple[str, list[str]]]:
-    """The commands `python -m MODULE`, from the module on."""
-    return [(place, words[2:]) for place, words in commands() if words[:2] == ["python", "-m"]]
+    """The commands `python -m MODULE`, from the module on, and what jobs hand on to the trainer."""
+    called = [(place, words[2:]) for place, words in commands() if words[:2] == ["python", "-m"]]
+    for place, words in called.copy():
+        if "--" in words:
+            own, trainer = words[: words.index("--")], words[words.index("--") + 1 :]
+            config = [word for word in own if word.startswith("--config=")]
+            called.append((place, ["trainer.main", *config, *trainer]))
+    return called
 
 
 def test_there_are_as_many_commands_as_one_would_think() -> None:
