@@ -17,7 +17,7 @@ import pytest
 
 from launch.main import main as launch
 from trainer.config import Config
-from trainer.config_fields import describe
+from trainer.config_fields import is_field
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -98,14 +98,16 @@ def commands() -> list[tuple[str, list[str]]]:
     return found
 
 
-def modules_called() -> list[tuple[str, list[str]]]:
-    """The commands `python -m MODULE`, from the module on, and what jobs hand on to the trainer."""
-    called = [(place, words[2:]) for place, words in commands() if words[:2] == ["python", "-m"]]
-    for place, words in called.copy():
+def modules_called() -> dict[tuple[str, ...], str]:
+    """Each `python -m` from the module on, and what jobs hand on to the trainer; and its page."""
+    called = {}
+    for place, words in commands():
+        if words[:2] == ["python", "-m"]:
+            called[tuple(words[2:])] = place
         if "--" in words:
             own, trainer = words[: words.index("--")], words[words.index("--") + 1 :]
             config = [word for word in own if word.startswith("--config=")]
-            called.append((place, ["trainer.main", *config, *trainer]))
+            called[("trainer.main", *config, *trainer)] = place
     return called
 
 
@@ -124,19 +126,19 @@ def test_every_command_is_of_a_program_that_is_known() -> None:
 
 
 def test_modules_are_there() -> None:
-    for place, words in modules_called():
+    for words, place in modules_called().items():
         assert importlib.util.find_spec(words[0]), f"{place}: {words}"
 
 
 def test_programs_take_the_flags_that_they_are_shown_with() -> None:
-    called = [
-        (place, words)
-        for place, words in modules_called()
+    called = {
+        words: place
+        for words, place in modules_called().items()
         if words[0] != "pytest" and any(word.startswith("-") for word in words)
-    ]
+    }
     done = subprocess.run(
         [sys.executable, "-m", "tests.helpers.parse_only"],
-        input=json.dumps([words for _, words in called]),
+        input=json.dumps(list(called)),
         stdout=subprocess.PIPE,
         text=True,
         check=True,
@@ -144,22 +146,18 @@ def test_programs_take_the_flags_that_they_are_shown_with() -> None:
     )
     wrong = [
         f"{place}: {shlex.join(words)}: {complaint}"
-        for (place, words), complaint in zip(called, json.loads(done.stdout), strict=True)
+        for (words, place), complaint in zip(called.items(), json.loads(done.stdout), strict=True)
         if complaint
     ]
     assert not wrong, "\n".join(wrong)
 
 
-def renders() -> list[list[str]]:
-    return [
-        words[1:]
-        for _, words in modules_called()
-        if words[:2] == ["launch.main", "render"] and "--help" not in words
-    ]
+def renders() -> list[tuple[str, ...]]:
+    return [words[1:] for words in modules_called() if words[:2] == ("launch.main", "render")]
 
 
 @pytest.mark.parametrize("arguments", renders(), ids=lambda words: words[1])
-def test_jobs_can_be_rendered(arguments: list[str]) -> None:
+def test_jobs_can_be_rendered(arguments: tuple[str, ...]) -> None:
     with contextlib.redirect_stdout(io.StringIO()) as said:
         assert launch(arguments) == 0, shlex.join(arguments)
     assert "trainer.main" in said.getvalue()
@@ -203,7 +201,6 @@ def test_files_flags_and_fields_in_the_text_are_there(page: Path) -> None:
         for folder in ("trainer", "launch", "bench", "configs", "tests", "docs")
         for path in (ROOT / folder).rglob("*")
     ] + [f"/{path.name}" for path in ROOT.iterdir()]
-    fields = re.findall(r"--config\.([\w.]+)", describe(Config()))
     known_flags = flags_in_sources()
     for code in inline_code(page):
         if re.fullmatch(r"(?!runs/)[\w/.-]+\.(py|md|sh|toml)", code):
@@ -212,7 +209,7 @@ def test_files_flags_and_fields_in_the_text_are_there(page: Path) -> None:
             assert flag[0].removeprefix("--") in known_flags | FLAGS_OF_TOOLS, code
         for name in re.findall(rf"(?:^|--config\.)((?:{SECTIONS})\.[\w.]+)", code):
             if not name.endswith((".py", ".png", ".json", ".jsonl")):
-                assert name in fields, code
+                assert is_field(Config(), name), code
 
 
 def flags_in_sources() -> set[str]:
