@@ -18,6 +18,7 @@ import pytest
 from launch.main import main as launch
 from trainer.config import Config
 from trainer.config_fields import is_field
+from trainer.sweep import trials
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -102,12 +103,13 @@ def modules_called() -> dict[tuple[str, ...], str]:
     """Each `python -m` from the module on, and what jobs hand on to the trainer; and its page."""
     called = {}
     for place, words in commands():
-        if words[:2] == ["python", "-m"]:
-            called[tuple(words[2:])] = place
+        own, trainer = words, []
         if "--" in words:
             own, trainer = words[: words.index("--")], words[words.index("--") + 1 :]
             config = [word for word in own if word.startswith("--config=")]
             called[("trainer.main", *config, *trainer)] = place
+        if own[:2] == ["python", "-m"]:
+            called[tuple(own[2:])] = place
     return called
 
 
@@ -153,7 +155,11 @@ def test_programs_take_the_flags_that_they_are_shown_with() -> None:
 
 
 def renders() -> list[tuple[str, ...]]:
-    return [words[1:] for words in modules_called() if words[:2] == ("launch.main", "render")]
+    return [
+        tuple(words[3:])
+        for _, words in commands()
+        if words[2:4] == ["launch.main", "render"] and "..." not in words
+    ]
 
 
 @pytest.mark.parametrize("arguments", renders(), ids=lambda words: words[1])
@@ -175,6 +181,12 @@ def test_make_targets_extras_and_scripts_are_there() -> None:
             assert extra and f'"{extra[1]}": ' in setup, f"{place}: {words}"
         elif words[0].startswith("dcgan-"):
             assert f'"{words[0]}' in setup, f"{place}: {words}"
+
+
+def test_sweeps_are_of_fields_and_values_that_there_are() -> None:
+    for words, place in modules_called().items():
+        axes = [word.removeprefix("--sweep=") for word in words if word.startswith("--sweep=")]
+        assert not axes or len(trials(Config(), axes, "runs")) > 1, place
 
 
 def slug(heading: str) -> str:

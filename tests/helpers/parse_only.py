@@ -21,6 +21,7 @@ from absl import app, flags
 
 import tests.helpers.command  # noqa: F401
 import trainer.config  # noqa: F401
+from launch.command_line import parse as parse_launch
 
 _parse_args = argparse.ArgumentParser.parse_args
 
@@ -54,7 +55,11 @@ def _parse_and_exit(command: list[str], said: Any) -> None:
     try:
         sys.argv = command
         with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
-            runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+            if command[0] == "launch.main":
+                parse_launch(command[1:], "")
+            else:
+                runpy.run_module(command[0], run_name="__main__", alter_sys=True)
+        code = 0
     except SystemExit as end:
         # absl leaves --help with 1.
         code = 0 if "--help" in command else end.code
