@@ -215,7 +215,7 @@ def test_files_flags_and_fields_in_the_text_are_there(page: Path) -> None:
     ] + [f"/{path.name}" for path in ROOT.iterdir()]
     known_flags = flags_in_sources()
     for code in inline_code(page):
-        if re.fullmatch(r"(?!runs/)[\w/.-]+\.(py|md|sh|toml)", code):
+        if re.fullmatch(r"(?!runs/|sweep\.md)[\w/.-]+\.(py|md|sh|toml)", code):
             assert any(path.endswith(f"/{code}") for path in files), code
         if flag := re.match(r"--(no)?(\w+)", code):
             assert flag[0].removeprefix("--") in known_flags | FLAGS_OF_TOOLS, code
@@ -231,8 +231,8 @@ def flags_in_sources() -> set[str]:
         for name in ("trainer", "launch", "bench", "tests")
         for path in (ROOT / name).rglob("*.py")
     )
-    found = set(re.findall(r'DEFINE_\w+\(\s*"(\w+)"|add_argument\(\s*"--(\w+)"', sources))
-    return {absl or own for absl, own in found} | {"help", "helpfull", "config", "version"}
+    found = re.findall(r'(?:DEFINE_\w+\(|add_argument\(|_add\(\s*\w+,)\s*"(?:--)?(\w+)"', sources)
+    return {*found, "help", "helpfull", "config", "version"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -2,11 +2,12 @@
 
 Reads a JSON list of argument lists, each beginning with a module's name, and writes a JSON list of
 what went wrong with each, empty where nothing did. Each is parsed in a process of its own, forked
-from this one, which has imported what takes long.
+from this one; those of tests/, which import TensorFlow, when this one has done so too.
 """
 
 import argparse
 import contextlib
+import importlib
 import json
 import os
 import runpy
@@ -19,7 +20,6 @@ from typing import Any
 import ml_collections.config_flags  # noqa: F401
 from absl import app, flags
 
-import tests.helpers.command  # noqa: F401
 import trainer.config  # noqa: F401
 from launch.command_line import parse as parse_launch
 
@@ -72,4 +72,10 @@ def _parse_and_exit(command: list[str], said: Any) -> None:
 if __name__ == "__main__":
     app.run = _stop_after_absl
     argparse.ArgumentParser.parse_args = _stop_after_argparse  # type: ignore[method-assign,assignment]
-    json.dump([_complaint(command) for command in json.load(sys.stdin)], sys.stdout)
+    commands = json.load(sys.stdin)
+    complaints = {}
+    for number in sorted(range(len(commands)), key=lambda n: commands[n][0].startswith("tests.")):
+        if commands[number][0].startswith("tests."):
+            importlib.import_module("tests.helpers.command")
+        complaints[number] = _complaint(commands[number])
+    json.dump([complaints[number] for number in range(len(commands))], sys.stdout)
