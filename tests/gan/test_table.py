@@ -1,4 +1,4 @@
-"""Every objective with every option, compiled by XLA: the tables of docs/configs.md."""
+"""Every objective with every option, compiled by XLA, as docs/configs.md promises."""
 
 from typing import get_args
 
