@@ -95,9 +95,7 @@ def unknown_field_message(config: Any, path: str) -> str:
 
 def meanings(config: Any) -> dict[str, str]:
     """What each field is for, by its dotted name and default, such as `train.epochs=20`."""
-    return {
-        f"{path}={_shown(value)}": _help(field) for path, field, value in _leaves(config)
-    }
+    return {f"{path}={_shown(value)}": _help(field) for path, field, value in _leaves(config)}
 
 
 def resume_conflicts(saved: Any, wanted: Any) -> list[str]:
