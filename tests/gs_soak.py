@@ -9,22 +9,26 @@ the other modes, evaluate, export, sample, report and a sweep, on gs:// under th
 Exit code 0: all equal.
 """
 
-import argparse
 import collections
 import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 
-from tests.helpers.command import Command, assert_same_bits, command_on_20_images, metrics
+from tests.helpers.command import (
+    Command,
+    assert_same_bits,
+    assert_same_grids,
+    command_on_20_images,
+    metrics,
+)
 from tests.helpers.gs import client_of, download, upload
 from tests.helpers.local_gcs import LocalGcs
+from tests.helpers.soak import kill_after, parsed
 
 RECORDS, MANY, RUN = "gs://bucket/records", "gs://bucket/many", "gs://bucket/runs/killed"
 
@@ -47,10 +51,7 @@ def kill_repeatedly(command: Command, gcs: LocalGcs, flags: list[str], kills: in
     for number in range(1, kills + 1):
         process = command.start(f"--config.data.records_dir={RECORDS}", *flags, **environment(gcs))
         seconds = random.uniform(6.0, 25.0)
-        time.sleep(seconds)
-        if process.poll() is not None:
-            raise SystemExit(f"ended before it was killed: {process.communicate()}")
-        process.send_signal(signal.SIGKILL)
+        kill_after(process, seconds)
         process.communicate()
         names = client_of(gcs).glob(f"{RUN}/checkpoints/step-*.index")
         steps = [int(Path(name).stem.split("-")[1]) for name in names]
@@ -60,8 +61,7 @@ def kill_repeatedly(command: Command, gcs: LocalGcs, flags: list[str], kills: in
 def compare(straight: Path, killed: Path, steps: int) -> None:
     """Two run directories, of which one may hold nothing that the other does not."""
     assert_same_bits(straight, killed, steps)
-    for grid in (straight / "samples").iterdir():
-        assert (killed / "samples" / grid.name).read_bytes() == grid.read_bytes(), grid.name
+    assert_same_grids(straight, killed)
     for name in ("step", "epoch", "loss/generator", "loss/discriminator"):
         ours, theirs = (
             [line[name] for line in metrics(run) if "loss/generator" in line]
@@ -98,15 +98,12 @@ def other_modes(command: Command, gcs: LocalGcs) -> None:
 
 def main() -> None:
     """Parses the command line and runs the soak in a temporary folder."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    given = parsed(
+        __doc__,
+        kills=(5, "kills of the run on gs://"),
+        steps=(1_500, "length of the run"),
+        fault_share=(0.03, "of all requests"),
     )
-    parser.add_argument("--kills", type=int, default=5, help="kills of the run on gs://")
-    parser.add_argument("--steps", type=int, default=1_500, help="length of the run")
-    parser.add_argument("--fault_share", type=float, default=0.03, help="of all requests")
-    parser.add_argument("--seed", type=int, default=0, help="of the random moments")
-    given = parser.parse_args()
-    random.seed(given.seed)
     flags = [
         f"--config.train.steps={given.steps}",
         *("--config.train.checkpoint_every_steps=50", "--config.train.log_every_steps=25"),

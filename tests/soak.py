@@ -8,16 +8,14 @@ every variable of the last checkpoint and every grid. Then it does the same with
 processes, one of which is killed each time (`--worker_kills`). Exit code 0: equal.
 """
 
-import argparse
 import random
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-from tests.helpers.command import Command, assert_same_bits, command_on_20_images
+from tests.helpers.command import Command, assert_same_bits, assert_same_grids, command_on_20_images
+from tests.helpers.soak import kill_after, parsed
 
 # Checkpoints so often that many kills meet one being written.
 FLAGS = ["--config.train.checkpoint_every_steps=5", "--config.train.log_every_steps=5"]
@@ -27,17 +25,6 @@ def newest_step(run: Path) -> int:
     """The step of the newest whole checkpoint, 0 if there is none."""
     steps = [int(path.stem.split("-")[1]) for path in run.glob("checkpoints/*.index")]
     return max(steps, default=0)
-
-
-def kill_one(workers: list[subprocess.Popen[str]], after_seconds: float) -> None:
-    """Kills one of the processes after a while and waits for the others to notice."""
-    time.sleep(after_seconds)
-    victim = random.choice(workers)
-    if victim.poll() is not None:
-        raise SystemExit(f"ended before it was killed; give more --steps? {victim.communicate()}")
-    victim.send_signal(signal.SIGKILL)
-    for worker in workers:
-        worker.communicate(timeout=120)
 
 
 def start(
@@ -66,30 +53,28 @@ def soak(command: Command, kills: int, steps: int, processes: int) -> None:
         before = newest_step(killed)
         workers = start(command, processes, flags, killed)
         seconds = random.uniform(4.0, 13.0)
-        kill_one(workers, seconds)
+        kill_after(random.choice(workers), seconds)
+        for worker in workers:
+            worker.communicate(timeout=120)
         print(
             f"kill {number:2d} after {seconds:4.1f} s: step {before} -> {newest_step(killed)}",
             flush=True,
         )
     finish(start(command, processes, flags, killed))
     assert_same_bits(straight, killed, steps)
-    for grid in (straight / "samples").iterdir():
-        assert (killed / "samples" / grid.name).read_bytes() == grid.read_bytes(), grid.name
+    assert_same_grids(straight, killed)
     print(f"{kills} kills of {processes} process(es): equal to the last bit", flush=True)
 
 
 def main() -> None:
     """Parses the command line and runs both soaks in a temporary folder."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    arguments = parsed(
+        __doc__,
+        kills=(20, "kills of the one-process run"),
+        worker_kills=(5, "kills of one of two workers"),
+        steps=(20_000, "length of the one-process run"),
+        worker_steps=(3_000, "of the two-process run"),
     )
-    parser.add_argument("--kills", type=int, default=20, help="kills of the one-process run")
-    parser.add_argument("--worker_kills", type=int, default=5, help="kills of one of two workers")
-    parser.add_argument("--steps", type=int, default=20_000, help="length of the one-process run")
-    parser.add_argument("--worker_steps", type=int, default=3_000, help="of the two-process run")
-    parser.add_argument("--seed", type=int, default=0, help="of the random moments")
-    arguments = parser.parse_args()
-    random.seed(arguments.seed)
     with tempfile.TemporaryDirectory() as folder:
         command = command_on_20_images(Path(folder))
         soak(command, arguments.kills, arguments.steps, processes=1)

@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.helpers.damage import flip_a_bit
 from trainer.data import tfrecord
 from trainer.data.pipeline import fits_in_memory, replica_batches
 from trainer.data.tfrecord import Manifest
@@ -18,45 +20,38 @@ IN_MEMORY, STREAMING = 1, 0  # MiB
 both_ways = pytest.mark.parametrize("budget", [IN_MEMORY, STREAMING], ids=["memory", "streaming"])
 
 
+def written(folder: Path, images: list[np.ndarray], shards: int) -> tuple[str, Manifest]:
+    """Records of images, each labelled with its number."""
+    with tfrecord.ShardWriter(str(folder), shards) as writer:
+        for i, image in enumerate(images):
+            writer.write(tfrecord.serialize(image, i, "raw"))
+        manifest = Manifest(1, "npz:numbers.npz", images[0].shape, "raw", (), writer.commit())
+    tfrecord.write_manifest(str(folder), manifest)
+    return str(folder), manifest
+
+
 @pytest.fixture(scope="module")
 def records(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Manifest]:
     """Images of 2x2 pixels that all show their own number, which is their label too."""
-    folder = str(tmp_path_factory.mktemp("records"))
-    with tfrecord.ShardWriter(folder, 3) as writer:
-        for i in range(NUM_IMAGES):
-            writer.write(tfrecord.serialize(np.full([2, 2, 1], i, np.uint8), i, "raw"))
-        manifest = Manifest(1, "npz:numbers.npz", (2, 2, 1), "raw", (), writer.commit())
-    tfrecord.write_manifest(folder, manifest)
-    return folder, manifest
+    images = [np.full([2, 2, 1], i, np.uint8) for i in range(NUM_IMAGES)]
+    return written(tmp_path_factory.mktemp("records"), images, shards=3)
+
+
+def batches(records: tuple[str, Manifest], **changes: int) -> tf.data.Dataset:
+    options = dict(seed=3, start_step=0, global_batch_size=BATCH, num_replicas=1, first_replica=0)
+    options |= dict(local_replicas=1, memory_budget_mib=IN_MEMORY, shuffle_buffer_images=20)
+    return replica_batches(*records, **(options | changes))
 
 
 def numbers(
-    records: tuple[str, Manifest],
-    budget: int,
-    steps: int,
-    *,
-    seed: int = 3,
-    start_step: int = 0,
-    num_replicas: int = 1,
-    first_replica: int = 0,
-    local_replicas: int = 1,
+    records: tuple[str, Manifest], budget: int, steps: int, local_replicas: int = 1, **changes: int
 ) -> np.ndarray:
     """The numbers shown by the images, [steps, local_replicas, images of a replica]."""
-    batches = replica_batches(
-        *records,
-        seed=seed,
-        start_step=start_step,
-        global_batch_size=BATCH,
-        num_replicas=num_replicas,
-        first_replica=first_replica,
-        local_replicas=local_replicas,
-        memory_budget_mib=budget,
-        shuffle_buffer_images=20,
-    )
-    taken = list(batches.take(steps * local_replicas).as_numpy_iterator())
+    changes |= {"local_replicas": local_replicas, "memory_budget_mib": budget}
+    taken = batches(records, **changes).take(steps * local_replicas).as_numpy_iterator()
     images, labels = (np.stack(parts) for parts in zip(*taken, strict=True))
     assert images.dtype == np.uint8
-    assert images.shape[1:] == (BATCH // num_replicas, 2, 2, 1)
+    assert images.shape[1:] == (BATCH // changes.get("num_replicas", 1), 2, 2, 1)
     assert (images == images[:, :, :1, :1]).all()
     assert labels.dtype == np.int32
     np.testing.assert_array_equal(labels, images[:, :, 0, 0, 0])
@@ -84,27 +79,13 @@ def test_orders_of_neighbouring_epochs_and_seeds_are_unrelated(tmp_path: Path) -
     # tf.random.experimental.index_shuffle puts them much nearer, but only in a
     # set so large that an image has to show its number in two pixels.
     count = 20_000
-    with tfrecord.ShardWriter(str(tmp_path), 1) as writer:
-        for i in range(count):
-            image = np.array(divmod(i, 256), np.uint8).reshape(1, 2, 1)
-            writer.write(tfrecord.serialize(image, -1, "raw"))
-        manifest = Manifest(1, "npz:numbers.npz", (1, 2, 1), "raw", (), writer.commit())
+    pixels = [np.array(divmod(i, 256), np.uint8).reshape(1, 2, 1) for i in range(count)]
+    records = written(tmp_path, pixels, shards=1)
 
     def order(seed: int, epoch: int) -> np.ndarray:
-        epochs = replica_batches(
-            str(tmp_path),
-            manifest,
-            seed=seed,
-            start_step=epoch,
-            global_batch_size=count,
-            num_replicas=1,
-            first_replica=0,
-            local_replicas=1,
-            memory_budget_mib=IN_MEMORY,
-            shuffle_buffer_images=1,
-        )
-        pixels = next(epochs.take(1).as_numpy_iterator())[0].reshape(count, 2).astype(int)
-        return pixels @ [256, 1]
+        epochs = batches(records, seed=seed, start_step=epoch, global_batch_size=count)
+        shown = next(epochs.take(1).as_numpy_iterator())[0].reshape(count, 2).astype(int)
+        return shown @ [256, 1]
 
     first = order(seed=0, epoch=0)
     for other in (order(seed=0, epoch=1), order(seed=1, epoch=0), np.arange(count)):
@@ -134,18 +115,8 @@ def test_replicas_share_the_same_global_batch(
 @both_ways
 def test_workers_share_the_same_global_batch(records: tuple[str, Manifest], budget: int) -> None:
     alone = numbers(records, budget, steps=15, start_step=2)
-    workers = [
-        numbers(
-            records,
-            budget,
-            steps=15,
-            start_step=2,
-            num_replicas=4,
-            first_replica=first,
-            local_replicas=2,
-        )
-        for first in (0, 2)
-    ]
+    shares = {"steps": 15, "start_step": 2, "num_replicas": 4, "local_replicas": 2}
+    workers = [numbers(records, budget, first_replica=first, **shares) for first in (0, 2)]
     np.testing.assert_array_equal(np.concatenate(workers, axis=1).reshape(alone.shape), alone)
 
 
@@ -164,30 +135,22 @@ def test_the_global_seed_of_tensorflow_changes_nothing(
 TWO_REPLICAS = """
 import sys
 import tensorflow as tf
-from trainer.data import pipeline, tfrecord
+from tests.data.test_pipeline import batches
+from trainer.data.tfrecord import read_manifest
 
 folder, budget, steps = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-batches = iter(
-    strategy.distribute_datasets_from_function(
-        lambda context: pipeline.replica_batches(
-            folder,
-            tfrecord.read_manifest(folder),
-            seed=3,
-            start_step=0,
-            global_batch_size=8,
-            num_replicas=context.num_replicas_in_sync,
-            first_replica=0,
-            local_replicas=2,
-            memory_budget_mib=budget,
-            shuffle_buffer_images=20,
+own = {"local_replicas": 2, "memory_budget_mib": budget}
+both = iter(
+    tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).distribute_datasets_from_function(
+        lambda context: batches(
+            (folder, read_manifest(folder)), num_replicas=context.num_replicas_in_sync, **own
         )
     )
 )
 for _ in range(steps):
-    images, labels = next(batches)
+    images, labels = next(both)
     for replica in images.values:
         print(*replica[:, 0, 0, 0].numpy())
 """
@@ -223,17 +186,7 @@ def test_impossible_batches(
     records: tuple[str, Manifest], batch: int, replicas: int, message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
-        replica_batches(
-            *records,
-            seed=0,
-            start_step=0,
-            global_batch_size=batch,
-            num_replicas=replicas,
-            first_replica=0,
-            local_replicas=1,
-            memory_budget_mib=1,
-            shuffle_buffer_images=20,
-        )
+        batches(records, global_batch_size=batch, num_replicas=replicas)
 
 
 @both_ways
@@ -242,8 +195,6 @@ def test_a_damaged_record_is_not_passed_on(
 ) -> None:
     folder, manifest = records
     for shard in manifest.shards:
-        data = bytearray(Path(folder, shard.file).read_bytes())
-        data[len(data) // 2] ^= 1
-        (tmp_path / shard.file).write_bytes(data)
+        flip_a_bit(Path(shutil.copy(Path(folder, shard.file), tmp_path)))
     with pytest.raises(tf.errors.DataLossError):
         numbers((str(tmp_path), manifest), budget, steps=7)

@@ -1,6 +1,4 @@
 import dataclasses
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,9 +6,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.helpers.damage import flip_a_bit
+from tests.helpers.programs import assert_refused, assert_teaches_and_refuses, run_module
 from trainer.data import sources, tfrecord
 from trainer.data.preparation import prepare, prepared_records, verify
 from trainer.errors import UserError
+
+PREPARE = "trainer.data.prepare"
 
 
 @pytest.fixture
@@ -26,19 +28,10 @@ def output(tmp_path: Path) -> Path:
     return tmp_path / "new" / "records"
 
 
-def run(*flags: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "trainer.data.prepare", *flags]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
-
-
 def test_every_image_arrives_with_its_label(spec: str, output: Path) -> None:
     manifest = prepare(spec, str(output), shards=3)
-    assert [path.name for path in sorted(output.iterdir())] == [
-        "manifest.json",
-        "shard-00000-of-00003.tfrecord",
-        "shard-00001-of-00003.tfrecord",
-        "shard-00002-of-00003.tfrecord",
-    ]
+    shards = [f"shard-0000{i}-of-00003.tfrecord" for i in range(3)]
+    assert [path.name for path in sorted(output.iterdir())] == ["manifest.json", *shards]
     assert manifest == tfrecord.read_manifest(str(output))
     assert manifest.source == spec
     assert manifest.image_shape == (6, 6, 1)
@@ -131,45 +124,32 @@ def test_verify_reads_every_byte(
     verify(str(output))
     lines = capsys.readouterr().out.splitlines()
     assert [line.partition(":")[0] for line in lines] == [f"OK {s.file}" for s in manifest.shards]
-    path = output / manifest.shards[1].file
-    data = path.read_bytes()
-    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    flip_a_bit(output / manifest.shards[1].file, at=-1)
     with pytest.raises(UserError, match=r"shard-00001-of-00002\.tfrecord is damaged"):
         verify(str(output))
 
 
 def test_command_line_prepares_and_verifies(spec: str, output: Path) -> None:
-    done = run(f"--source={spec}", f"--output={output}", "--channels=3")
+    done = run_module(PREPARE, f"--source={spec}", f"--output={output}", "--channels=3")
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"{output} is prepared: 10 images of 6x6x3, 4 shards, " + (
         f"{sum(path.stat().st_size for path in output.glob('shard-*'))} bytes.\n"
     )
     (output / "shard-00002-of-00004.tfrecord").unlink()
-    damaged = run(f"--verify={output}")
-    assert damaged.returncode == 2
-    assert "error: " in damaged.stderr and "Traceback" not in damaged.stderr
-    assert "shard-00002-of-00004.tfrecord is missing" in damaged.stderr
+    damaged = run_module(PREPARE, f"--verify={output}")
+    assert "error: " in damaged.stderr
+    assert_refused(damaged, "shard-00002-of-00004.tfrecord is missing")
 
 
-def test_command_line_help_teaches() -> None:
-    done = run("--help")
-    assert done.returncode == 0
-    assert "python -m trainer.data.prepare --source=digits --output=data/digits" in done.stdout
-
-
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--sorce=digits"], "error: Unknown command line flag 'sorce'"),
-        (["--source=digits"], "error: give --source and --output, or --verify"),
-        (["--source=mnist", "--output=records"], "error: unknown source 'mnist'"),
-    ],
-)
-def test_command_line_refuses_bad_usage(flags: list[str], message: str) -> None:
-    done = run(*flags)
-    assert done.returncode == 2
-    assert message in done.stderr and "Traceback" not in done.stderr
-    assert done.stdout == ""
+def test_the_command_line_teaches_and_refuses_bad_usage() -> None:
+    bad = {
+        "--sorce=digits": "error: Unknown command line flag 'sorce'",
+        "--source=digits": "error: give --source and --output, or --verify",
+        "--source=mnist --output=records": "error: unknown source 'mnist'",
+    }
+    assert_teaches_and_refuses(
+        PREPARE, "python -m trainer.data.prepare --source=digits --output=data/digits", bad
+    )
 
 
 def test_records_must_fit_the_model(spec: str, output: Path) -> None:

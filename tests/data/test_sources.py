@@ -1,4 +1,4 @@
-import gzip
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -8,34 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainer.data.sources import Source, fit, open_source
+from tests.helpers.examples import as_set, pixels, read
+from trainer.data.sources import fit, open_source
 from trainer.errors import UserError
-
-
-def pixels(count: int, *shape: int) -> np.ndarray:
-    return np.random.default_rng(5).integers(0, 256, [count, *shape], np.uint8)
-
-
-def idx_bytes(array: np.ndarray) -> bytes:
-    """The IDX format as its specification writes it: magic, big-endian sizes, bytes."""
-    return (
-        bytes([0, 0, 8, array.ndim])
-        + b"".join(size.to_bytes(4, "big") for size in array.shape)
-        + array.tobytes()
-    )
-
-
-def as_set(examples: list[tuple[np.ndarray, int]]) -> set[tuple[bytes, int]]:
-    return {(image.tobytes(), label) for image, label in examples}
-
-
-def read(source: Source) -> list[tuple[np.ndarray, int]]:
-    examples = list(source.examples())
-    assert len(examples) == source.num_images
-    for image, label in examples:
-        assert image.shape == source.image_shape and image.dtype == np.uint8
-        assert (0 <= label < len(source.class_names)) if source.class_names else label == -1
-    return examples
 
 
 def test_digits() -> None:
@@ -59,71 +34,16 @@ def test_digits() -> None:
         assert abs(small[zeros] - digit).mean(axis=(1, 2)).min() < 1
 
 
-@pytest.mark.parametrize("compressed", [False, True])
-@pytest.mark.parametrize("dot", ["-", "."])
-@pytest.mark.parametrize(("kind", "stem"), [("idx", "train"), ("idx-test", "t10k")])
-def test_idx(tmp_path: Path, compressed: bool, dot: str, kind: str, stem: str) -> None:
-    images, labels = pixels(6, 5, 5), np.array([0, 1, 2, 0, 1, 2], np.uint8)
-    for what, array in (("images", images), ("labels", labels)):
-        data = idx_bytes(array)
-        name = f"{stem}-{what}{dot}idx{array.ndim}-ubyte"
-        if compressed:
-            (tmp_path / f"{name}.gz").write_bytes(gzip.compress(data))
-        else:
-            (tmp_path / name).write_bytes(data)
-    source = open_source(f"{kind}:{tmp_path}")
-    assert source.class_names == ("0", "1", "2")
-    assert source.image_shape == (5, 5, 1)
-    assert as_set(read(source)) == as_set(list(zip(images, labels.tolist(), strict=True)))
-
-
-def test_idx_without_labels(tmp_path: Path) -> None:
-    (tmp_path / "train-images-idx3-ubyte").write_bytes(idx_bytes(pixels(3, 4, 4)))
-    assert read(open_source(f"idx:{tmp_path}"))[0][1] == -1
-
-
-@pytest.mark.parametrize(
-    ("name", "data", "message"),
-    [
-        ("train-images-idx3-ubyte", idx_bytes(pixels(3, 4)), "begins with 2050, .* with 2051"),
-        ("train-images-idx3-ubyte", b"", "begins with 0"),
-        ("train-images-idx3-ubyte", idx_bytes(pixels(3, 4, 4))[:-1], "63 bytes .* says 64"),
-        ("train-images-idx3-ubyte", idx_bytes(pixels(3, 4, 4)) + b"x", "65 bytes .* says 64"),
-        ("train-images-idx3-ubyte.gz", b"not gzip", "cannot be read .*download it again"),
-        (
-            "train-images-idx3-ubyte.gz",
-            gzip.compress(idx_bytes(pixels(3, 4, 4)))[:-9],
-            "cannot be read .*download it again",
-        ),
-        ("train-labels-idx1-ubyte", idx_bytes(pixels(3, 4, 4)), "begins with 2051, .* with 2049"),
-        ("train-labels-idx1-ubyte", idx_bytes(pixels(2)), "has 3 images and 2 labels"),
-    ],
-    # Not made from the bytes: those of gzip hold the time.
-    ids=[
-        "two_dimensions",
-        "empty",
-        "too_short",
-        "too_long",
-        "no_gzip",
-        "cut_gzip",
-        "images_as_labels",
-        "too_few_labels",
-    ],
-)
-def test_broken_idx(tmp_path: Path, name: str, data: bytes, message: str) -> None:
-    if "labels" in name:
-        (tmp_path / "train-images-idx3-ubyte").write_bytes(idx_bytes(pixels(3, 4, 4)))
-    (tmp_path / name).write_bytes(data)
-    with pytest.raises(UserError, match=message):
-        open_source(f"idx:{tmp_path}")
+def npz(folder: Path, **arrays: np.ndarray) -> str:
+    np.savez(folder / "a.npz", **arrays)
+    return f"npz:{folder / 'a.npz'}"
 
 
 @pytest.mark.parametrize("names", [("images", "labels"), ("x_train", "y_train")])
 @pytest.mark.parametrize("shape", [(4, 4), (4, 4, 3)])
 def test_npz(tmp_path: Path, names: tuple[str, str], shape: tuple[int, ...]) -> None:
     images, labels = pixels(4, *shape), np.array([[1], [0], [1], [3]])
-    np.savez(tmp_path / "a.npz", **{names[0]: images, names[1]: labels})
-    source = open_source(f"npz:{tmp_path / 'a.npz'}")
+    source = open_source(npz(tmp_path, **{names[0]: images, names[1]: labels}))
     assert source.class_names == ("0", "1", "2", "3")
     assert source.image_shape == (4, 4, 3 if len(shape) == 3 else 1)
     assert as_set(read(source)) == as_set(list(zip(images, [1, 0, 1, 3], strict=True)))
@@ -144,27 +64,20 @@ def test_npz(tmp_path: Path, names: tuple[str, str], shape: tuple[int, ...]) -> 
     ],
 )
 def test_bad_npz(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
-    np.savez(tmp_path / "a.npz", **arrays)
     with pytest.raises(UserError, match=message):
-        open_source(f"npz:{tmp_path / 'a.npz'}")
+        open_source(npz(tmp_path, **arrays))
 
 
-def write_nothing(path: Path) -> None:
-    pass
+def as_npy(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array)
+    return file.getvalue()
 
 
-def write_text(path: Path) -> None:
-    path.write_text("no zip file")
-
-
-def write_npy(path: Path) -> None:
-    with path.open("wb") as file:
-        np.save(file, pixels(2, 4, 4))
-
-
-@pytest.mark.parametrize("write", [write_nothing, write_text, write_npy])
-def test_unreadable_npz(tmp_path: Path, write: Callable[[Path], None]) -> None:
-    write(tmp_path / "a.npz")
+@pytest.mark.parametrize("content", [None, b"no zip file", as_npy(pixels(2, 4, 4))], ids=range(3))
+def test_unreadable_npz(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "a.npz").write_bytes(content)
     with pytest.raises(UserError, match=r"a\.npz cannot be read as an \.npz file"):
         open_source(f"npz:{tmp_path / 'a.npz'}")
 
@@ -255,6 +168,8 @@ def test_loose_image_beside_class_folders(tmp_path: Path) -> None:
         ("images:", "unknown source 'images:'"),
         ("npz", "unknown source 'npz'"),
         ("digits:8", "unknown source 'digits:8'"),
+        ("npz:gs://bucket/a.npz", "gs://, and sources are read from local disks: copy it"),
+        ("images:gs://bucket/photos", "gs://, and sources are read from local disks: copy it"),
     ],
 )
 def test_bad_specs(tmp_path: Path, spec: str, message: str) -> None:
@@ -292,8 +207,7 @@ def test_fit_converts_grey_and_colour() -> None:
 
 def test_wide_images_are_cropped_to_their_shorter_side(tmp_path: Path) -> None:
     images = pixels(2, 4, 6)
-    np.savez(tmp_path / "a.npz", images=images)
-    source = open_source(f"npz:{tmp_path / 'a.npz'}")
+    source = open_source(npz(tmp_path, images=images))
     assert source.image_shape == (4, 4, 1)
     expected = [(image, -1) for image in images[:, :, 1:5].copy()]
     assert as_set(read(source)) == as_set(expected)
@@ -360,9 +274,3 @@ def test_tfds_that_cannot_be_had(tfds_folder: Path) -> None:
         message = f"the data set {name} cannot be had .* use images:, idx: or npz:"
         with pytest.raises(UserError, match=message):
             open_source(f"tfds:{name}")
-
-
-@pytest.mark.parametrize("form", ["npz:gs://bucket/a.npz", "images:gs://bucket/photos"])
-def test_sources_on_gs_are_to_be_copied_first(form: str) -> None:
-    with pytest.raises(UserError, match="gs://, and sources are read from local disks: copy it"):
-        open_source(form)

@@ -7,13 +7,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.helpers.damage import flip_a_bit
+from tests.helpers.examples import pixels
 from trainer.data import tfrecord
 from trainer.data.tfrecord import Manifest, ShardWriter
 from trainer.errors import UserError
-
-
-def random_images(count: int, *shape: int) -> np.ndarray:
-    return np.random.default_rng(7).integers(0, 256, [count, *shape], np.uint8)
 
 
 def write_records(folder: Path, images: np.ndarray, num_shards: int = 3) -> Manifest:
@@ -27,20 +25,26 @@ def write_records(folder: Path, images: np.ndarray, num_shards: int = 3) -> Mani
     return manifest
 
 
+@pytest.fixture
+def six(tmp_path: Path) -> Manifest:
+    """Six images in three shards, all as they should be."""
+    manifest = write_records(tmp_path, pixels(6, 2, 2, 1))
+    tfrecord.check_sizes(str(tmp_path), manifest)
+    tfrecord.check_hash(str(tmp_path), manifest.shards[1])
+    return manifest
+
+
 @pytest.mark.parametrize(
     ("shape", "encoding"),
     [
-        ((5, 7, 1), "raw"),
-        ((64, 64, 3), "raw"),
-        ((65, 64, 3), "png"),
-        ((112, 112, 1), "png"),
-        ((64, 64, 4), "png"),
+        *(((5, 7, 1), "raw"), ((64, 64, 3), "raw")),
+        *(((65, 64, 3), "png"), ((112, 112, 1), "png"), ((64, 64, 4), "png")),
     ],
 )
 def test_images_and_labels_come_back_bit_for_bit(
     tmp_path: Path, shape: tuple[int, int, int], encoding: str
 ) -> None:
-    images = random_images(5, *shape)
+    images = pixels(5, *shape)
     manifest = write_records(tmp_path, images, num_shards=1)
     assert manifest.encoding == encoding
     records = list(tf.data.TFRecordDataset(str(tmp_path / manifest.shards[0].file)))
@@ -51,7 +55,7 @@ def test_images_and_labels_come_back_bit_for_bit(
 
 
 def test_png_records_are_png_files() -> None:
-    image = random_images(1, 80, 80, 3)[0]
+    image = pixels(1, 80, 80, 3)[0]
     example = tf.train.Example.FromString(tfrecord.serialize(image, 3, "png"))
     data = example.features.feature["image"].bytes_list.value[0]
     assert data.startswith(b"\x89PNG")
@@ -61,14 +65,14 @@ def test_png_records_are_png_files() -> None:
 
 def test_parsing_gives_a_static_shape(tmp_path: Path) -> None:
     for side in (8, 100):
-        manifest = write_records(tmp_path / str(side), random_images(3, side, side, 3))
+        manifest = write_records(tmp_path / str(side), pixels(3, side, side, 3))
         batches = tf.data.Dataset.from_tensor_slices([b""]).batch(1)
         batches = batches.map(lambda rows, m=manifest: tfrecord.parse_batch(rows, m)[0])
         assert batches.element_spec.shape[1:] == (side, side, 3)
 
 
 def test_records_are_dealt_out_in_turn(tmp_path: Path) -> None:
-    manifest = write_records(tmp_path, random_images(7, 2, 2, 1), num_shards=3)
+    manifest = write_records(tmp_path, pixels(7, 2, 2, 1), num_shards=3)
     assert [shard.records for shard in manifest.shards] == [3, 2, 2]
     assert manifest.num_images == 7
     for i, shard in enumerate(manifest.shards):
@@ -78,13 +82,13 @@ def test_records_are_dealt_out_in_turn(tmp_path: Path) -> None:
 
 
 def test_same_records_give_the_same_bytes(tmp_path: Path) -> None:
-    images = random_images(6, 70, 70, 3)
+    images = pixels(6, 70, 70, 3)
     first = write_records(tmp_path / "a", images)
     assert write_records(tmp_path / "b", images) == first
 
 
 def test_manifest_comes_back(tmp_path: Path) -> None:
-    manifest = write_records(tmp_path, random_images(4, 2, 3, 1))
+    manifest = write_records(tmp_path, pixels(4, 2, 3, 1))
     assert tfrecord.read_manifest(str(tmp_path)) == manifest
     assert json.loads((tmp_path / "manifest.json").read_text())["image_shape"] == [2, 3, 1]
 
@@ -111,41 +115,29 @@ def test_damaged_manifest(tmp_path: Path, text: str) -> None:
         tfrecord.read_manifest(str(tmp_path))
 
 
-def test_manifest_of_a_newer_version(tmp_path: Path) -> None:
-    manifest = dataclasses.replace(
-        write_records(tmp_path, random_images(3, 2, 2, 1)), schema_version=2
-    )
-    tfrecord.write_manifest(str(tmp_path), manifest)
+def test_manifest_of_a_newer_version(tmp_path: Path, six: Manifest) -> None:
+    tfrecord.write_manifest(str(tmp_path), dataclasses.replace(six, schema_version=2))
     with pytest.raises(UserError, match="schema version 2 and this program reads 1"):
         tfrecord.read_manifest(str(tmp_path))
 
 
-def test_sizes_tell_a_missing_shard(tmp_path: Path) -> None:
-    manifest = write_records(tmp_path, random_images(6, 2, 2, 1))
-    tfrecord.check_sizes(str(tmp_path), manifest)
-    (tmp_path / manifest.shards[1].file).unlink()
+def test_sizes_tell_a_missing_shard(tmp_path: Path, six: Manifest) -> None:
+    (tmp_path / six.shards[1].file).unlink()
     with pytest.raises(UserError, match=r"shard-00001-of-00003\.tfrecord is missing: delete"):
-        tfrecord.check_sizes(str(tmp_path), manifest)
+        tfrecord.check_sizes(str(tmp_path), six)
 
 
-def test_sizes_tell_a_shard_that_tensorflow_reads_as_whole(tmp_path: Path) -> None:
-    manifest = write_records(tmp_path, random_images(6, 2, 2, 1))
-    shard = tmp_path / manifest.shards[2].file
+def test_sizes_tell_a_shard_that_tensorflow_reads_as_whole(tmp_path: Path, six: Manifest) -> None:
+    shard = tmp_path / six.shards[2].file
     whole = shard.read_bytes()
     shard.write_bytes(whole[: len(whole) // 2])  # two records of the same length
     assert len(list(tf.data.TFRecordDataset(str(shard)))) == 1
     with pytest.raises(UserError, match=f"has {len(whole) // 2} bytes .* says {len(whole)}"):
-        tfrecord.check_sizes(str(tmp_path), manifest)
+        tfrecord.check_sizes(str(tmp_path), six)
 
 
-def test_hash_tells_a_flipped_byte(tmp_path: Path) -> None:
-    manifest = write_records(tmp_path, random_images(6, 2, 2, 1))
-    shard = manifest.shards[1]
-    tfrecord.check_hash(str(tmp_path), shard)
-    path = tmp_path / shard.file
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.write_bytes(data)
-    tfrecord.check_sizes(str(tmp_path), manifest)
+def test_hash_tells_a_flipped_byte(tmp_path: Path, six: Manifest) -> None:
+    flip_a_bit(tmp_path / six.shards[1].file)
+    tfrecord.check_sizes(str(tmp_path), six)
     with pytest.raises(UserError, match=r"shard-00001-of-00003\.tfrecord is damaged"):
-        tfrecord.check_hash(str(tmp_path), shard)
+        tfrecord.check_hash(str(tmp_path), six.shards[1])

@@ -8,14 +8,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.helpers.examples import pixels
 from trainer.errors import UserError
 from trainer.evaluation.features import Extractor, load_extractor
 
 COLOUR = (8, 8, 3)
-
-
-def images(count: int, shape: tuple[int, int, int] = COLOUR) -> np.ndarray:
-    return np.random.default_rng(0).integers(0, 256, [count, *shape], np.uint8)
 
 
 def load(path: Path, shape: tuple[int, int, int] = COLOUR) -> Extractor:
@@ -27,8 +24,8 @@ def model(inputs: keras.KerasTensor | None = None, layer: keras.Layer | None = N
     return keras.Model(inputs, (layer or keras.layers.AveragePooling2D(4))(inputs))
 
 
-def scaled(pixels: np.ndarray) -> np.ndarray:
-    return pixels / 127.5 - 1.0
+def scaled(images: np.ndarray) -> np.ndarray:
+    return images / 127.5 - 1.0
 
 
 def saved(kind: str, folder: Path, made: keras.Model) -> Path:
@@ -42,16 +39,16 @@ def saved(kind: str, folder: Path, made: keras.Model) -> Path:
 
 @pytest.mark.parametrize("kind", ["keras", "saved_model"])
 def test_first_output_flattened(kind: str, tmp_path: Path) -> None:
-    inputs = keras.Input(COLOUR)
-    means = keras.layers.AveragePooling2D(4)(inputs)
-    path = saved(kind, tmp_path, keras.Model(inputs, [means, keras.layers.Flatten()(inputs)]))
+    taken = keras.Input(COLOUR)
+    means = keras.layers.AveragePooling2D(4)(taken)
+    path = saved(kind, tmp_path, keras.Model(taken, [means, keras.layers.Flatten()(taken)]))
     extractor = load(path)
     assert extractor.name.startswith("own12_")
     assert (extractor.feature_size, extractor.num_classes) == (12, 0)
-    pixels = images(70)
-    features = extractor(pixels)
+    inputs = pixels(70, *COLOUR)
+    features = extractor(inputs)
     assert features.probabilities is None
-    expected = scaled(pixels).reshape(70, 2, 4, 2, 4, 3).mean(axis=(2, 4)).reshape(70, 12)
+    expected = scaled(inputs).reshape(70, 2, 4, 2, 4, 3).mean(axis=(2, 4)).reshape(70, 12)
     np.testing.assert_allclose(features.values, expected, atol=1e-6)
 
 
@@ -59,9 +56,9 @@ def test_first_output_flattened(kind: str, tmp_path: Path) -> None:
 def test_models_with_weights(kind: str, tmp_path: Path) -> None:
     made = model(layer=keras.layers.Conv2D(5, 8))
     extractor = load(saved(kind, tmp_path, made))
-    pixels = images(3)
-    expected = made(scaled(pixels).astype(np.float32)).numpy().reshape(3, 5)
-    np.testing.assert_allclose(extractor(pixels).values, expected, rtol=1e-4, atol=1e-5)
+    inputs = pixels(3, *COLOUR)
+    expected = made(scaled(inputs).astype(np.float32)).numpy().reshape(3, 5)
+    np.testing.assert_allclose(extractor(inputs).values, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_grey_is_repeated_and_resized(tmp_path: Path) -> None:
@@ -123,8 +120,8 @@ def test_saved_models_that_will_not_do(tmp_path: Path) -> None:
     tf.saved_model.save(module, str(path))
     with pytest.raises(UserError, match=r"no signature serving_default: export it with model\."):
         load(path)
-    pixels = tf.TensorSpec([None, *COLOUR], tf.float32)
-    both = tf.function(lambda a, b: {"sum": a + b}, input_signature=[pixels, pixels])
+    batch = tf.TensorSpec([None, *COLOUR], tf.float32)
+    both = tf.function(lambda a, b: {"sum": a + b}, input_signature=[batch, batch])
     tf.saved_model.save(module, str(path), signatures=both)
     with pytest.raises(UserError, match="takes 2 inputs: give a model that takes images only"):
         load(path)

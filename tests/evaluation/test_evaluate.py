@@ -36,14 +36,8 @@ def pictures(seed: int, count: int, most: int = 256) -> np.ndarray:
 def reference() -> Reference:
     features = Pixels()(pictures(0, 2 * COUNT + 50))
     values = features.values.astype(np.float32)
-    return Reference(
-        Pixels(),
-        values,
-        features.probabilities,
-        np.arange(len(values)),
-        duplicate_threshold(values),
-        "12345678",
-    )
+    places, threshold = np.arange(len(values)), duplicate_threshold(values)
+    return Reference(Pixels(), values, features.probabilities, places, threshold, "12345678")
 
 
 @pytest.fixture(scope="module")
@@ -96,9 +90,8 @@ def test_the_floor_is_what_other_real_images_score(
 
 def test_a_constant_generator_and_dim_images_score_badly(evaluator: Evaluator) -> None:
     constant = evaluator.measures(Pixels()(np.full((COUNT, 2, 2, 1), 100, np.uint8)))
-    assert constant["recall_pixels4_00000000"].value == 0
-    assert constant["near_duplicates_pixels4_00000000"].value == 1
-    assert constant["modes_pixels4_00000000"].value == 1
+    for name, value in (("recall", 0), ("near_duplicates", 1), ("modes", 1)):
+        assert constant[f"{name}_pixels4_00000000"].value == value
     dim = evaluator.measures(Pixels()(pictures(2, COUNT, most=64)))
     good = evaluator.measures(Pixels()(pictures(2, COUNT)))
     for name in ("fid", "kid"):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
+from tests.helpers.examples import normal
 from trainer.errors import UserError
 from trainer.evaluation import arrays
 from trainer.evaluation.neighbours import (
@@ -18,10 +19,6 @@ from trainer.evaluation.neighbours import (
     nearest,
     nearest_other,
 )
-
-
-def normal(seed: int, *shape: int) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=shape)
 
 
 def real_halves(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -71,9 +68,8 @@ def test_manifold_contributions() -> None:
     real, fake = np.array([[0.0], [1.0], [9.0]]), np.array([[0.5], [1.5], [7.5]])
     found = manifold_contributions(real, fake, k=1)
     assert found.density.tolist() == [2.0, 2.0, 1.0]
-    assert found.precision.tolist() == [1.0, 1.0, 1.0]
-    assert found.coverage.tolist() == [1.0, 1.0, 1.0]
-    assert found.recall.tolist() == [1.0, 1.0, 1.0]
+    for each in (found.precision, found.coverage, found.recall):
+        assert each.tolist() == [1.0, 1.0, 1.0]
     assert found.scores() == ManifoldScores(1.0, 1.0, 5 / 3, 1.0)
     away = manifold_contributions(real, fake + 10.0, k=1)
     assert away.precision.tolist() == [1.0, 1.0, 0.0]
@@ -93,9 +89,7 @@ def test_a_generator_that_copies_all_real_samples(offset: float) -> None:
 def test_a_collapsed_generator() -> None:
     real = normal(5, 300, 8)
     found = manifold_scores(real, np.repeat(real[:1], 200, axis=0))
-    assert found.precision == 1.0
-    assert found.recall == 0.0
-    assert found.coverage < 0.1
+    assert (found.precision, found.recall) == (1.0, 0.0) and found.coverage < 0.1
 
 
 def test_scores_of_real_samples_are_those_of_the_theory() -> None:
@@ -110,11 +104,8 @@ def test_small_blocks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for block_numbers in (2**22, 200, 1):
         monkeypatch.setattr(arrays, "_BLOCK_NUMBERS", block_numbers)
-        indices, distances = nearest(fake, real, 4)
-        scores = manifold_scores(real, fake)
-        found.append(
-            (indices.tolist(), distances.tolist(), nearest_other(real, 3).tolist(), scores)
-        )
+        arrays_found = (*nearest(fake, real, 4), nearest_other(real, 3))
+        found.append(([each.tolist() for each in arrays_found], manifold_scores(real, fake)))
     assert found[0] == found[1] == found[2]
 
 
@@ -144,11 +135,8 @@ def test_nearest_other_by_loops() -> None:
 def test_near_duplicates() -> None:
     # Gaps to the nearest other: 1, 1, 2, 0, 0, 50.
     points = np.array([[0.0], [1.0], [3.0], [50.0], [50.0], [100.0]])
-    assert near_duplicates(points, 0.0) == 2 / 6
-    assert near_duplicates(points, 0.99) == 2 / 6
-    assert near_duplicates(points, 1.0) == 4 / 6
-    assert near_duplicates(points, 2.0) == 5 / 6
-    assert near_duplicates(points, 50.0) == 1.0
+    for threshold, count in ((0.0, 2), (0.99, 2), (1.0, 4), (2.0, 5), (50.0, 6)):
+        assert near_duplicates(points, threshold) == count / 6
     # Copies are found at any threshold, also far from the origin.
     assert near_duplicates(np.repeat(normal(12, 10, 5) + 1e6, 3, axis=0), 0.0) == 1.0
 
@@ -156,9 +144,8 @@ def test_near_duplicates() -> None:
 def test_memorised() -> None:
     train = np.array([[0.0], [10.0], [20.0]])
     fake = np.array([[0.5], [12.0], [20.0], [27.0]])
-    assert memorised(fake, train, 0.0) == 1 / 4
-    assert memorised(fake, train, 0.5) == 2 / 4
-    assert memorised(fake, train, 2.0) == 3 / 4
+    for threshold, count in ((0.0, 1), (0.5, 2), (2.0, 3)):
+        assert memorised(fake, train, threshold) == count / 4
     assert memorised(train + 0.1, train, 0.2) == 1.0
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
+from tests.helpers.examples import normal
 from trainer.errors import UserError
 from trainer.evaluation import arrays
 from trainer.evaluation.statistics import (
@@ -18,10 +19,6 @@ from trainer.evaluation.statistics import (
     modes,
     moments,
 )
-
-
-def normal(seed: int, *shape: int) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=shape)
 
 
 def skewed(seed: int, count: int, size: int) -> np.ndarray:
@@ -39,13 +36,10 @@ def test_moments() -> None:
 
 
 def test_frechet_distance_of_diagonal_gaussians() -> None:
-    mean_a, mean_b = np.array([0.0, 1.0, 2.0]), np.array([1.0, 1.0, 0.0])
-    deviation_a, deviation_b = np.array([1.0, 2.0, 0.0]), np.array([3.0, 0.5, 1.0])
-    distance = frechet_distance(
-        Moments(mean_a, np.diag(deviation_a**2), 9), Moments(mean_b, np.diag(deviation_b**2), 9)
-    )
+    a = Moments(np.array([0.0, 1.0, 2.0]), np.diag([1.0, 4.0, 0.0]), 9)
+    b = Moments(np.array([1.0, 1.0, 0.0]), np.diag([9.0, 0.25, 1.0]), 9)
     # With commuting covariances: |m1 - m2|^2 + |s1 - s2|^2 = 5 + (4 + 2.25 + 1).
-    assert distance == pytest.approx(12.25, rel=1e-12)
+    assert frechet_distance(a, b) == pytest.approx(12.25, rel=1e-12)
 
 
 @pytest.mark.parametrize("size", [1, 5, 32])
@@ -225,10 +219,8 @@ def test_bootstrap_interval_of_a_mean() -> None:
     error = values.std() / 20
     assert low == pytest.approx(values.mean() - 1.96 * error, abs=0.15 * error)
     assert high == pytest.approx(values.mean() + 1.96 * error, abs=0.15 * error)
-    narrow = bootstrap_interval(
-        lambda rows: values[rows].mean(), 400, seed=1, resamples=2000, level=0.5
-    )
-    assert narrow[1] - narrow[0] == pytest.approx(2 * 0.674 * error, rel=0.1)
+    low, high = bootstrap_interval(lambda rows: values[rows].mean(), 400, 1, 2000, level=0.5)
+    assert high - low == pytest.approx(2 * 0.674 * error, rel=0.1)
 
 
 def test_bootstrap_interval_covers_the_truth_as_often_as_it_says() -> None:

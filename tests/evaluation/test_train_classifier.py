@@ -1,15 +1,19 @@
+import itertools
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.helpers.damage import flip_a_bit
+from tests.helpers.examples import pixels
+from tests.helpers.programs import assert_teaches_and_refuses, run_module
 from trainer.data.preparation import prepare
 from trainer.errors import UserError
 from trainer.evaluation.classifier import Classifier
 from trainer.evaluation.classifier_training import shifted, train_classifier
+
+TRAIN = "trainer.evaluation.train_classifier"
 
 
 @pytest.fixture(scope="module")
@@ -22,16 +26,10 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def records(folder: Path, count: int, labels: np.ndarray | None) -> str:
     """Prepared records of random images of 4x4x3, and beside them the .npz they are of."""
-    images = np.random.default_rng(0).integers(0, 256, [count, 4, 4, 3], np.uint8)
-    arrays = {"images": images} | ({} if labels is None else {"labels": labels})
+    arrays = {"images": pixels(count, 4, 4, 3)} | ({} if labels is None else {"labels": labels})
     np.savez(folder / "images.npz", **arrays)
     prepare(f"npz:{folder / 'images.npz'}", str(folder / "records"), shards=1)
     return str(folder / "records")
-
-
-def run(*flags: str) -> "subprocess.CompletedProcess[str]":
-    command = [sys.executable, "-m", "trainer.evaluation.train_classifier", *flags]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
 def test_digits_are_learned(
@@ -75,22 +73,18 @@ def test_a_test_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_shifted() -> None:
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, [200, 6, 5, 2], np.uint8)
+    rng, images = np.random.default_rng(0), pixels(200, 6, 5, 2)
     found = set()
     for image, moved in zip(images, shifted(images, rng), strict=True):
-        for down in range(-2, 3):
-            for right in range(-2, 3):
-                rows = np.clip(np.arange(6) - down, 0, 5)
-                columns = np.clip(np.arange(5) - right, 0, 4)
-                if (image[rows][:, columns] == moved).all():
-                    found.add((down, right))
-                    break
-            else:
-                continue
-            break
-        else:
-            raise AssertionError("no shift of the image")
+        shifts = {
+            (down, right)
+            for down, right in itertools.product(range(-2, 3), repeat=2)
+            for rows in [np.clip(np.arange(6) - down, 0, 5)]
+            for columns in [np.clip(np.arange(5) - right, 0, 4)]
+            if (image[rows][:, columns] == moved).all()
+        }
+        assert len(shifts) == 1
+        found |= shifts
     assert len(found) == 25
 
 
@@ -121,36 +115,23 @@ def test_bad_requests(tmp_path: Path) -> None:
 def test_damaged_records(tmp_path: Path) -> None:
     folder = Path(records(tmp_path, 20, np.arange(20) % 2))
     (shard,) = folder.glob("*.tfrecord")
-    data = shard.read_bytes()
-    shard.write_bytes(data[:50] + bytes([data[50] ^ 1]) + data[51:])
+    flip_a_bit(shard, at=50)
     with pytest.raises(UserError, match=r"damaged record: .* --verify=.*records names"):
         train_classifier(str(folder), str(tmp_path / "a.npz"))
 
 
 def test_command_line_keeps_the_weights_beside_the_records(tmp_path: Path) -> None:
     folder = records(tmp_path, 20, np.arange(20) % 2)
-    done = run(f"--records_dir={folder}", "--epochs=1")
+    done = run_module(TRAIN, f"--records_dir={folder}", "--epochs=1")
     assert done.returncode == 0, done.stderr
     assert f"{folder}/classifier.npz: accuracy " in done.stdout
     assert Classifier.load(f"{folder}/classifier.npz").num_classes == 2
 
 
-@pytest.mark.parametrize(
-    ("flags", "message"),
-    [
-        (["--records_dri=data"], "error: Unknown command line flag 'records_dri'"),
-        ([], "error: give --records_dir, a folder of prepared records"),
-        (["--records_dir=none"], "error: none holds no manifest.json: prepare it"),
-    ],
-)
-def test_command_line_refuses_bad_usage(flags: list[str], message: str) -> None:
-    done = run(*flags)
-    assert done.returncode == 2
-    assert message in done.stderr and "Traceback" not in done.stderr
-    assert done.stdout == ""
-
-
-def test_command_line_help_teaches() -> None:
-    done = run("--help")
-    assert done.returncode == 0
-    assert "train_classifier --records_dir=data/fashion_mnist" in done.stdout
+def test_the_command_line_teaches_and_refuses_bad_usage() -> None:
+    bad = {
+        "--records_dri=data": "error: Unknown command line flag 'records_dri'",
+        "": "error: give --records_dir, a folder of prepared records",
+        "--records_dir=none": "error: none holds no manifest.json: prepare it",
+    }
+    assert_teaches_and_refuses(TRAIN, "train_classifier --records_dir=data/fashion_mnist", bad)

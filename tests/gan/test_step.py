@@ -1,4 +1,6 @@
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -7,59 +9,69 @@ import tensorflow as tf
 
 from tests.conftest import build_gan_on, each_step, make_strategy_of, real_batch, run_steps
 from tests.helpers.tiny import tiny_config
-from tests.helpers.variants import SGD, VARIANTS, changed, variant
+from tests.helpers.variants import SGD, VARIANTS, Changes, changed, variant
+from trainer.config import Config
 from trainer.gan.keyed_random import Purpose, group_key, normal, uniform
 from trainer.gan.state import Gan
 from trainer.run.checkpoints import Checkpoints
+
+
+def tiny_gan(changes: Changes) -> tuple[Gan, Config]:
+    """The initial state of the tiny config with changes, on one device."""
+    config = changed(tiny_config(), changes)
+    return build_gan_on(config, make_strategy_of(1)), config
 
 
 def weights(model: keras.Model) -> list[np.ndarray]:
     return [variable.numpy() for variable in model.variables]
 
 
+def drawn(draw: Callable[..., Any], purpose: Purpose, shape: Any, group: int = 0) -> tf.Tensor:
+    """The numbers of a group in the first step of seed 0."""
+    return draw(group_key(0, purpose, 0, group), shape)
+
+
+def generate(values: list[tf.Tensor], latents: tf.Tensor) -> tf.Tensor:
+    """The tiny config's generator in training, from its weights."""
+    dense, bias, kernel, gamma, beta, _, _, kernel2, gamma2, beta2, _, _, last, bias2 = values
+    x = tf.reshape(latents @ dense + bias, (8, 2, 2, 8))
+    for size, conv, scale, offset in ((4, kernel, gamma, beta), (8, kernel2, gamma2, beta2)):
+        x = tf.nn.conv2d_transpose(x, conv, (8, size, size, conv.shape[2]), 2, "SAME")
+        mean, variance = tf.nn.moments(x, (0, 1, 2))
+        x = tf.nn.batch_normalization(x, mean, variance, offset, scale, 1e-3)
+        x = tf.nn.leaky_relu(x, 0.2)
+    return tf.tanh(tf.nn.conv2d(x, last, 1, "SAME") + bias2)
+
+
+def discriminate(values: list[tf.Tensor], images: tf.Tensor, purpose: Purpose) -> tf.Tensor:
+    """The logits of the tiny config's discriminator, half of whose features are dropped."""
+    kernel, bias, kernel2, bias2, head, head_bias = values
+    x = tf.nn.leaky_relu(tf.nn.conv2d(images, kernel, 2, "SAME") + bias, 0.2)
+    x = tf.nn.leaky_relu(tf.nn.conv2d(x, kernel2, 2, "SAME") + bias2, 0.2)
+    kept = tf.cast(drawn(uniform, purpose, x.shape) >= 0.5, tf.float32) * 2
+    return tf.reshape(tf.reshape(x * kept, (len(images), -1)) @ head + head_bias, (-1,))
+
+
+def rmsprop(value: np.ndarray, gradient: tf.Tensor, learning_rate: float) -> np.ndarray:
+    """The first update."""
+    return value - learning_rate * gradient / np.sqrt(0.1 * np.square(gradient) + 1e-7)
+
+
 def test_one_step_is_what_the_formulas_say() -> None:
     """Against layers of Keras, the losses in NumPy, and RMSprop written out."""
-    config = tiny_config()
-    config.train.group_size = 8
-    config.model.dropout_rate = 0.5
-    gan = build_gan_on(config, make_strategy_of(1))
+    gan, config = tiny_gan({"train.group_size": 8, "model.dropout_rate": 0.5})
     before = [weights(gan.generator), weights(gan.discriminator)]
     metrics = run_steps(gan, config, 1)[0]
     after = [weights(gan.generator), weights(gan.discriminator)]
 
-    def key(purpose: Purpose) -> tf.Tensor:
-        return group_key(config.seed, purpose, 0, 0)
-
-    def generate(values: list[tf.Tensor], purpose: Purpose) -> tf.Tensor:
-        dense, bias, kernel, gamma, beta, _, _, kernel2, gamma2, beta2, _, _, last, bias2 = values
-        x = tf.reshape(normal(key(purpose), (8, 8)) @ dense + bias, (8, 2, 2, 8))
-        for size, conv, scale, offset in ((4, kernel, gamma, beta), (8, kernel2, gamma2, beta2)):
-            x = tf.nn.conv2d_transpose(x, conv, (8, size, size, conv.shape[2]), 2, "SAME")
-            mean, variance = tf.nn.moments(x, (0, 1, 2))
-            x = tf.nn.batch_normalization(x, mean, variance, offset, scale, 1e-3)
-            x = tf.nn.leaky_relu(x, 0.2)
-        return tf.tanh(tf.nn.conv2d(x, last, 1, "SAME") + bias2)
-
-    def discriminate(values: list[tf.Tensor], images: tf.Tensor, purpose: Purpose) -> tf.Tensor:
-        kernel, bias, kernel2, bias2, head, head_bias = values
-        x = tf.nn.leaky_relu(tf.nn.conv2d(images, kernel, 2, "SAME") + bias, 0.2)
-        x = tf.nn.leaky_relu(tf.nn.conv2d(x, kernel2, 2, "SAME") + bias2, 0.2)
-        kept = tf.cast(uniform(key(purpose), x.shape) >= 0.5, tf.float32) * 2
-        return tf.reshape(tf.reshape(x * kept, (len(images), -1)) @ head + head_bias, (-1,))
-
-    def rmsprop(value: np.ndarray, gradient: tf.Tensor, learning_rate: float) -> np.ndarray:
-        return value - learning_rate * gradient / np.sqrt(0.1 * np.square(gradient) + 1e-7)
-
-    d_values = [tf.constant(value) for value in before[1]]
-    g_values = [tf.constant(value) for value in before[0]]
+    g_values, d_values = ([tf.constant(value) for value in values] for values in before)
     real = real_batch(0).astype(np.float32) / 127.5 - 1
     with tf.GradientTape() as tape:
         tape.watch(d_values)
-        fake = generate(g_values, Purpose.DISCRIMINATOR_LATENTS)
+        fake = generate(g_values, drawn(normal, Purpose.DISCRIMINATOR_LATENTS, (8, 8)))
         both = tf.concat([real, fake], axis=0)
         logits = discriminate(d_values, both, Purpose.DISCRIMINATOR_DROPOUT)
-        real_logits, fake_logits = logits[:8], logits[8:]
-        p_real, p_fake = tf.sigmoid(real_logits), tf.sigmoid(fake_logits)
+        p_real, p_fake = tf.sigmoid(logits[:8]), tf.sigmoid(logits[8:])
         real_loss = -tf.reduce_mean(0.9 * tf.math.log(p_real) + 0.1 * tf.math.log(1 - p_real))
         fake_loss = -tf.reduce_mean(tf.math.log(1 - p_fake))
         loss = (real_loss + fake_loss) / 2
@@ -67,24 +79,25 @@ def test_one_step_is_what_the_formulas_say() -> None:
         rmsprop(value, gradient, 5e-5)
         for value, gradient in zip(before[1], tape.gradient(loss, d_values), strict=True)
     ]
-    trained = [i for i in range(14) if i not in (5, 6, 10, 11)]  # the rest: moving statistics
     with tf.GradientTape() as tape:
         tape.watch(g_values)
-        fake = generate(g_values, Purpose.GENERATOR_LATENTS)
+        fake = generate(g_values, drawn(normal, Purpose.GENERATOR_LATENTS, (8, 8)))
         logits = discriminate([tf.constant(v) for v in d_after], fake, Purpose.GENERATOR_DROPOUT)
         g_loss = -tf.reduce_mean(tf.math.log(tf.sigmoid(logits)))
     gradients = tape.gradient(g_loss, g_values)
 
-    np.testing.assert_allclose(metrics["loss/discriminator_real"], real_loss, rtol=1e-5)
-    np.testing.assert_allclose(metrics["loss/discriminator_fake"], fake_loss, rtol=1e-5)
-    np.testing.assert_allclose(metrics["loss/discriminator"], loss, rtol=1e-5)
-    np.testing.assert_allclose(metrics["loss/generator"], g_loss, rtol=1e-5)
-    np.testing.assert_allclose(
-        metrics["discriminator/real_probability"], np.mean(p_real), rtol=1e-5
-    )
+    by_hand = {
+        "loss/discriminator_real": real_loss,
+        "loss/discriminator_fake": fake_loss,
+        "loss/discriminator": loss,
+        "loss/generator": g_loss,
+        "discriminator/real_probability": np.mean(p_real),
+    }
+    for name, value in by_hand.items():
+        np.testing.assert_allclose(metrics[name], value, rtol=1e-5, err_msg=name)
     for ours, hand in zip(after[1], d_after, strict=True):
         np.testing.assert_allclose(ours, hand, atol=2e-7)
-    for i in trained:
+    for i in (i for i in range(14) if i not in (5, 6, 10, 11)):  # the rest: moving statistics
         hand = rmsprop(before[0][i], gradients[i], 5e-4)
         np.testing.assert_allclose(after[0][i], hand, atol=5e-6)
 
@@ -92,8 +105,7 @@ def test_one_step_is_what_the_formulas_say() -> None:
 @pytest.mark.parametrize("trained", ["generator", "discriminator"])
 def test_an_update_leaves_the_other_network_untouched(trained: str) -> None:
     other = "discriminator" if trained == "generator" else "generator"
-    config = changed(tiny_config(), {f"optimizer.{other}.learning_rate": 1e-30})
-    gan = build_gan_on(config, make_strategy_of(1))
+    gan, config = tiny_gan({f"optimizer.{other}.learning_rate": 1e-30})
     before = {name: weights(getattr(gan, name)) for name in (trained, other)}
     run_steps(gan, config, 1, jit_compile=False)
     frozen = [variable.path for variable in getattr(gan, other).trainable_variables]
@@ -156,10 +168,10 @@ def test_several_discriminator_steps_are_as_many_real_ones() -> None:
     """With G held still, one step of three is three steps of one: fresh data, noise, dropout."""
     gans = []
     for per_step, steps in ((3, 2), (1, 6)):
-        config = changed(tiny_config(), {"train.discriminator_steps": per_step})
-        config.optimizer.generator.learning_rate = 1e-30
-        gans.append(build_gan_on(config, make_strategy_of(1)))
-        run_steps(gans[-1], config, steps)
+        changes = {"train.discriminator_steps": per_step}
+        gan, config = tiny_gan(changes | {"optimizer.generator.learning_rate": 1e-30})
+        run_steps(gan, config, steps)
+        gans.append(gan)
     for one, other in zip(
         weights(gans[0].discriminator), weights(gans[1].discriminator), strict=True
     ):
@@ -173,8 +185,7 @@ def test_a_simultaneous_generator_learns_from_the_discriminator_before_its_updat
     for order, learning_rate in (("simultaneous", 0.1), ("alternating", 1e-30)):
         changes = {**SGD, "train.update_order": order}
         changes["optimizer.discriminator.learning_rate"] = learning_rate
-        config = changed(tiny_config(), changes)
-        gan = build_gan_on(config, make_strategy_of(1))
+        gan, config = tiny_gan(changes)
         run_steps(gan, config, 1)
         results.append(gan)
     for one, other in zip(*(weights(gan.generator) for gan in results), strict=True):
@@ -186,10 +197,9 @@ def test_a_simultaneous_generator_learns_from_the_discriminator_before_its_updat
 
 
 def test_inference_mode_fakes_are_those_of_the_moving_statistics() -> None:
-    config = changed(tiny_config(), {"train.group_size": 8, "model.dropout_rate": 0.0})
-    config.train.inference_mode_fakes = True
-    gan = build_gan_on(config, make_strategy_of(1))
-    latents = normal(group_key(config.seed, Purpose.DISCRIMINATOR_LATENTS, 0, 0), (8, 8))
+    changes = {"train.group_size": 8, "model.dropout_rate": 0.0}
+    gan, config = tiny_gan(changes | {"train.inference_mode_fakes": True})
+    latents = drawn(normal, Purpose.DISCRIMINATOR_LATENTS, (8, 8))
     logits = gan.discriminator(gan.generator(latents, training=False)).numpy()
     metrics = run_steps(gan, config, 1)[0]
     np.testing.assert_allclose(
@@ -202,8 +212,7 @@ def test_a_lazy_penalty_comes_seldom_and_weighs_more() -> None:
     for every in (1, 3):
         changes = {"loss.penalty": "r1", "loss.penalty_every_steps": every}
         changes |= {"optimizer.discriminator.learning_rate": 1e-30}
-        config = changed(tiny_config(), changes)
-        gan = build_gan_on(config, make_strategy_of(1))
+        gan, config = tiny_gan(changes)
         found.append([m["loss/penalty"] for m in run_steps(gan, config, 4, jit_compile=False)])
     assert found[1][1] == found[1][2] == 0.0
     np.testing.assert_allclose(found[1][0], 3 * found[0][0], rtol=1e-6)
@@ -212,8 +221,7 @@ def test_a_lazy_penalty_comes_seldom_and_weighs_more() -> None:
 
 def test_clipping_is_of_the_whole_gradient() -> None:
     """SGD moves by learning rate x gradient, so a clipped step has a known length."""
-    config = changed(tiny_config(), {**SGD, "optimizer.discriminator.clip_norm": 1e-3})
-    gan = build_gan_on(config, make_strategy_of(1))
+    gan, config = tiny_gan({**SGD, "optimizer.discriminator.clip_norm": 1e-3})
     before = weights(gan.discriminator)
     run_steps(gan, config, 1, jit_compile=False)
     moves = [after - b for after, b in zip(weights(gan.discriminator), before, strict=True)]
@@ -224,9 +232,8 @@ def test_clipping_is_of_the_whole_gradient() -> None:
 @pytest.mark.parametrize("ramp", [0.0, 0.5])
 def test_the_average_follows_the_closed_form(ramp: float) -> None:
     """w_n = sum of (1 - k_i) * product of later k_j * theta_i, with k from the half-life."""
-    config = changed(tiny_config(), {"train.ema_half_life_images": 20})
-    config.train.ema_ramp_up_share = ramp
-    gan = build_gan_on(config, make_strategy_of(1))
+    ema = {"train.ema_half_life_images": 20, "train.ema_ramp_up_share": ramp}
+    gan, config = tiny_gan(ema)
     history = [[w.astype(np.float64) for w in weights(gan.generator)]]
     for _ in each_step(gan, config, 6, jit_compile=False):
         history.append([w.astype(np.float64) for w in weights(gan.generator)])
@@ -243,13 +250,12 @@ def test_the_average_follows_the_closed_form(ramp: float) -> None:
 
 
 def test_groups_have_their_own_statistics_and_the_moving_ones_follow_their_mean() -> None:
-    config = tiny_config()  # 4 groups of 2
-    gan = build_gan_on(config, make_strategy_of(1))
+    gan, config = tiny_gan({})  # 4 groups of 2
     dense, bias, kernel = gan.generator.get_weights()[:3]
     run_steps(gan, config, 1)
     means, variances = [], []
     for group in range(4):
-        latents = normal(group_key(config.seed, Purpose.GENERATOR_LATENTS, 0, group), (2, 8))
+        latents = drawn(normal, Purpose.GENERATOR_LATENTS, (2, 8), group)
         hidden = tf.reshape(latents @ dense + bias, (2, 2, 2, 8))
         hidden = tf.nn.conv2d_transpose(hidden, kernel, (2, 4, 4, 8), 2, "SAME").numpy()
         means.append(hidden.mean((0, 1, 2), dtype=np.float64))
@@ -264,9 +270,7 @@ def test_groups_have_their_own_statistics_and_the_moving_ones_follow_their_mean(
 def test_bfloat16_computes_near_float32_and_keeps_float32_weights() -> None:
     losses = []
     for precision in ("float32", "bfloat16"):
-        config = tiny_config()
-        config.model.precision = precision
-        gan = build_gan_on(config, make_strategy_of(1))
+        gan, config = tiny_gan({"model.precision": precision})
         losses.append(list(run_steps(gan, config, 2)[-1].values()))
         for model in (gan.generator, gan.discriminator):
             assert {variable.dtype for variable in model.variables} == {"float32"}
@@ -277,10 +281,8 @@ def test_bfloat16_computes_near_float32_and_keeps_float32_weights() -> None:
 
 def test_golden_losses() -> None:
     """Recorded on 2026-11-22 with TensorFlow 2.21; a refactoring must not change them."""
-    config = tiny_config()
-    config.optimizer.generator.learning_rate = 0.01
-    config.optimizer.discriminator.learning_rate = 0.01
-    gan = build_gan_on(config, make_strategy_of(1))
+    rates = {f"optimizer.{name}.learning_rate": 0.01 for name in ("generator", "discriminator")}
+    gan, config = tiny_gan(rates)
     last = run_steps(gan, config, 5)[-1]
     golden = {"loss/generator": 0.8173911, "loss/discriminator": 0.7190284}
     for name, value in golden.items():

@@ -93,3 +93,11 @@ def assert_same_bits(run: Path, other: Path, step: int) -> None:
     assert ours.keys() == theirs.keys() and len(ours) > 20
     for name, value in ours.items():
         np.testing.assert_array_equal(theirs[name], value, err_msg=name)
+
+
+def assert_same_grids(run: Path, other: Path) -> None:
+    """Every sample grid, and there are some."""
+    grids = list((run / "samples").iterdir())
+    assert grids
+    for grid in grids:
+        assert (other / "samples" / grid.name).read_bytes() == grid.read_bytes(), grid.name

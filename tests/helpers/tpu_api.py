@@ -1,4 +1,7 @@
-"""The TPU API on this machine, over gRPC, made of the client's own messages."""
+"""The TPU API on this machine, over gRPC, made of the client's own messages.
+
+Beside it, where a job's VM reports to in the bucket, and what it says there.
+"""
 
 import concurrent.futures
 from typing import Any, Self
@@ -9,9 +12,32 @@ from google.cloud.tpu_v2alpha1.services.tpu.transports import TpuGrpcTransport
 from google.longrunning import operations_pb2
 from google.rpc import status_pb2
 
+from tests.helpers.loopback import Loopback, google_error
+
 State = tpu.QueuedResourceState.State
 Initiator = tpu.QueuedResourceState.StateInitiator
 PARENT = "projects/my-project/locations/us-west4-a"
+OBJECTS = "/storage/v1/b/bucket/o"
+REPORT = f"/download{OBJECTS}/runs%2Fmnist%2Flaunch%2Fworker-0.json"
+LOG = f"/download{OBJECTS}/runs%2Fmnist%2Flaunch%2Fworker-0.log"
+NOT_THERE = google_error(404, "NOT_FOUND", "No such object")
+RUNNING = {"state": "running", "detail": "", "seconds": 60}
+DONE = {"state": "succeeded", "detail": "exit code 0", "seconds": 90}
+
+
+class Bucket(Loopback):
+    """Cloud Storage with an empty bucket, where the VM of the job has said nothing yet."""
+
+    def __enter__(self) -> Self:
+        self.on("GET", OBJECTS, {"items": []})
+        self.on("GET", LOG, NOT_THERE)
+        self.says(None)
+        super().__enter__()
+        return self
+
+    def says(self, report: dict[str, Any] | None) -> None:
+        """Sets what the job's VM has reported last."""
+        self.on("GET", REPORT, report or NOT_THERE)
 
 
 class TpuApi:

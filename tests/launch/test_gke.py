@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -7,55 +6,54 @@ import yaml
 from launch.backend import JobState
 from launch.errors import LaunchError, ServiceError
 from launch.gke import Gke
-from tests.helpers.gke_cluster import (
+from launch.job import JobSpec
+from tests.helpers.gke import (
     JOBS,
     JOBSETS,
     NOT_FOUND,
     PODS,
     UNKNOWN_KIND,
-    empty_cluster,
+    condition,
     gke_of,
+    job_object,
+    jobset_object,
+    pod,
     refusal,
 )
-from tests.helpers.gke_jobs import condition, golden, job, job_object, jobset_object, pod, tpu_job
+from tests.helpers.jobs import a_job, a_spot_job, golden
 from tests.helpers.loopback import Answer, Loopback
-
-
-@pytest.fixture
-def cluster() -> Iterator[Loopback]:
-    with empty_cluster() as server:
-        yield server
 
 
 def _in(namespace: str, path: str) -> str:
     return path.replace("/default/", f"/{namespace}/")
 
 
-def test_submit_sends_the_golden_job(cluster: Loopback) -> None:
-    path = _in("research", JOBS)
-    cluster.on("GET", f"{path}/mnist", NOT_FOUND)
-    cluster.on("GET", _in("research", f"{JOBSETS}/mnist"), UNKNOWN_KIND)
-    cluster.on("POST", path, {})
-
-    assert gke_of(cluster, "research").submit(tpu_job()) == "mnist"
-
-    (request,) = cluster.received("POST", path)
-    assert request.body == golden("gke_job_tpu.yaml")
-    assert request.query == {"fieldValidation": "Strict"}
-
-
-def test_submit_sends_the_golden_jobset(cluster: Loopback) -> None:
-    path = _in("research", JOBSETS)
+@pytest.mark.parametrize(
+    "kind, spec, options, name",
+    [
+        (JOBS, a_spot_job(), {}, "gke_job_tpu.yaml"),
+        (
+            JOBSETS,
+            a_job("l4-1", workers=2),
+            {"queue": "gpus", "service_account": "trainer"},
+            "gke_jobset_gpu.yaml",
+        ),
+    ],
+)
+def test_submit_sends_the_golden_request(
+    cluster: Loopback, kind: str, spec: JobSpec, options: dict[str, str], name: str
+) -> None:
+    path = _in("research", kind)
     cluster.on("GET", _in("research", f"{JOBS}/mnist"), NOT_FOUND)
-    cluster.on("GET", f"{path}/mnist", NOT_FOUND)
+    # A cluster need not know JobSets to run a Job.
+    missing = UNKNOWN_KIND if kind == JOBS else NOT_FOUND
+    cluster.on("GET", _in("research", f"{JOBSETS}/mnist"), missing)
     cluster.on("POST", path, {})
 
-    gke_of(cluster, "research", queue="gpus", service_account="trainer").submit(
-        job("l4-1", workers=2)
-    )
+    assert gke_of(cluster, "research", **options).submit(spec) == "mnist"
 
     (request,) = cluster.received("POST", path)
-    assert request.body == golden("gke_jobset_gpu.yaml")
+    assert request.body == golden(name)
     assert request.query == {"fieldValidation": "Strict"}
 
 
@@ -63,7 +61,7 @@ def test_submit_sends_the_golden_jobset(cluster: Loopback) -> None:
 def test_render_is_what_submit_sends_and_needs_no_cluster(
     cluster: Loopback, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    spec = job("l4-1", workers=workers)
+    spec = a_job("l4-1", workers=workers)
     gke_of(cluster).submit(spec)
     monkeypatch.delattr("launch.gke.connect")
     (sent,) = cluster.received("POST", JOBS if workers == 1 else JOBSETS)
@@ -76,28 +74,32 @@ def test_submit_refuses_a_name_that_is_taken(
 ) -> None:
     cluster.on("GET", f"{path}/mnist", found)
     with pytest.raises(LaunchError, match="--name=mnist: a job of this name"):
-        gke_of(cluster).submit(job())
+        gke_of(cluster).submit(a_job())
     assert not cluster.received("POST", JOBS)
 
 
-def test_jobset_that_is_not_installed_is_named(cluster: Loopback) -> None:
-    cluster.on("GET", f"{JOBSETS}/mnist", UNKNOWN_KIND)
-    cluster.on("POST", JOBSETS, UNKNOWN_KIND)
-    with pytest.raises(ServiceError, match=r"does not know JobSets.*install JobSet 0\.10\.1"):
-        gke_of(cluster).submit(job(workers=2))
-
-
-def test_jobset_that_is_too_old_is_named(cluster: Loopback) -> None:
-    message = 'strict decoding error: unknown field "spec.failurePolicy.rules[1].onJob..."'
-    cluster.on("POST", JOBSETS, refusal(400, message))
-    with pytest.raises(ServiceError, match=r"JobSet is too old .*unknown field.* update it"):
-        gke_of(cluster).submit(job(workers=2))
-
-
-def test_a_namespace_that_is_missing_is_named(cluster: Loopback) -> None:
-    cluster.on("POST", JOBSETS, refusal(404, 'namespaces "default" not found'))
-    with pytest.raises(ServiceError, match=r'namespaces "default" not found.*--namespace=default'):
-        gke_of(cluster).submit(job(workers=2))
+@pytest.mark.parametrize(
+    "answer, sentence",
+    [
+        (UNKNOWN_KIND, r"does not know JobSets.*install JobSet 0\.10\.1"),
+        (
+            refusal(400, 'strict decoding error: unknown field "spec.failurePolicy.rules[1]..."'),
+            r"JobSet is too old .*unknown field.* update it",
+        ),
+        (
+            refusal(404, 'namespaces "default" not found'),
+            r'namespaces "default" not found.*--namespace=default',
+        ),
+    ],
+)
+def test_what_a_cluster_lacks_for_a_jobset_is_named(
+    cluster: Loopback, answer: Answer, sentence: str
+) -> None:
+    if answer is UNKNOWN_KIND:
+        cluster.on("GET", f"{JOBSETS}/mnist", UNKNOWN_KIND)
+    cluster.on("POST", JOBSETS, answer)
+    with pytest.raises(ServiceError, match=sentence):
+        gke_of(cluster).submit(a_job(workers=2))
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,7 @@ def test_a_namespace_that_is_missing_is_named(cluster: Loopback) -> None:
 def test_refusals_become_one_sentence(cluster: Loopback, answer: Answer, sentence: str) -> None:
     cluster.on("POST", JOBS, answer)
     with pytest.raises(ServiceError, match=f"^submitting job mnist: .*{sentence}") as raised:
-        gke_of(cluster).submit(job())
+        gke_of(cluster).submit(a_job())
     assert "\n" not in str(raised.value)
 
 

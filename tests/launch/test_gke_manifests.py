@@ -9,7 +9,7 @@ from kubeflow_trainer_api import models
 
 from launch.errors import LaunchError
 from launch.gke_manifests import as_plain, build
-from tests.helpers.gke_jobs import golden, job, tpu_job
+from tests.helpers.jobs import a_job, a_spot_job, golden
 
 _PLACES = ["cpu", "l4-1", "a100-8", "h100-8", "v5e-1", "v5e-4", "v5e-8", "v5p-8", "v6e-8"]
 
@@ -25,23 +25,23 @@ def _pod_of(jobset: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_a_job_of_one_host_is_the_golden_job() -> None:
-    assert _plain(tpu_job(), "research") == golden("gke_job_tpu.yaml")
+    assert _plain(a_spot_job(), "research") == golden("gke_job_tpu.yaml")
 
 
 def test_a_job_of_two_workers_is_the_golden_jobset() -> None:
-    manifest = _plain(job("l4-1", workers=2), "research", queue="gpus", service_account="trainer")
+    manifest = _plain(a_job("l4-1", workers=2), "research", queue="gpus", service_account="trainer")
     assert manifest == golden("gke_jobset_gpu.yaml")
 
 
 @pytest.mark.parametrize("spot", [False, True])
 @pytest.mark.parametrize("accelerator", _PLACES)
 def test_kubernetes_schema_takes_every_job(accelerator: str, spot: bool) -> None:
-    manifest = _plain(job(accelerator, spot=spot), "default", queue="q", service_account="s")
+    manifest = _plain(a_job(accelerator, spot=spot), "default", queue="q", service_account="s")
     kubernetes_validate.validate(manifest, "1.34", strict=True)
 
 
 def test_kubernetes_schema_refuses_a_misspelt_field() -> None:
-    manifest = _plain(job(), "default")
+    manifest = _plain(a_job(), "default")
     manifest["spec"]["template"]["spec"]["nodeSelektor"] = {}
     with pytest.raises(kubernetes_validate.ValidationError):
         kubernetes_validate.validate(manifest, "1.34", strict=True)
@@ -49,7 +49,7 @@ def test_kubernetes_schema_refuses_a_misspelt_field() -> None:
 
 @pytest.mark.parametrize("accelerator", ["cpu", "l4-8", "h100-8"])
 def test_jobset_models_take_every_jobset(accelerator: str) -> None:
-    manifest = _plain(job(accelerator, workers=3, spot=True), "default", queue="q")
+    manifest = _plain(a_job(accelerator, workers=3, spot=True), "default", queue="q")
     parsed = models.JobsetV1alpha2JobSet.from_dict(manifest)
     # The models leave out what they do not know: nothing may be missing.
     assert _without_nothing(parsed.to_dict()) == manifest
@@ -64,7 +64,7 @@ def _without_nothing(value: Any) -> Any:
 
 @pytest.mark.parametrize("accelerator", ["l4-1", "h100-8"])
 def test_kubernetes_schema_takes_the_job_within_a_jobset(accelerator: str) -> None:
-    jobset = _plain(job(accelerator, workers=2), "default")
+    jobset = _plain(a_job(accelerator, workers=2), "default")
     inner = jobset["spec"]["replicatedJobs"][0]["template"]
     whole = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "x"}, **inner}
     kubernetes_validate.validate(whole, "1.34", strict=True)
@@ -74,7 +74,7 @@ def test_kubernetes_schema_takes_the_job_within_a_jobset(accelerator: str) -> No
 def test_tensorflow_reads_its_group_from_tf_config(
     index: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    container = _pod_of(_plain(job("l4-1", workers=3), "default"))["spec"]["containers"][0]
+    container = _pod_of(_plain(a_job("l4-1", workers=3), "default"))["spec"]["containers"][0]
     environment = _as_kubelet(container["env"], index)
     monkeypatch.setenv("TF_CONFIG", environment["TF_CONFIG"])
 
@@ -111,25 +111,25 @@ def _expanded(text: str, known: dict[str, str]) -> str:
 
 def test_the_trainer_gets_its_arguments_as_they_were_given() -> None:
     arguments = ("--config.data.records_dir=gs://b/$(HOME)/$$/$", "--x=$(JOB_COMPLETION_INDEX)")
-    spec = job(workers=2, trainer_arguments=arguments)
+    spec = a_job(workers=2, trainer_arguments=arguments)
     container = _pod_of(_plain(spec, "default"))["spec"]["containers"][0]
     known = _as_kubelet(container["env"], 1)
     assert [_expanded(part, known) for part in container["command"]] == spec.command()
 
 
 def test_the_time_limit_is_whole_seconds() -> None:
-    assert _plain(job(max_hours=0.0001), "default")["spec"]["activeDeadlineSeconds"] == 1
+    assert _plain(a_job(max_hours=0.0001), "default")["spec"]["activeDeadlineSeconds"] == 1
 
 
 def test_failures_start_a_job_again_as_often_as_asked() -> None:
-    alone = _plain(job(), "default", max_restarts=7)["spec"]
-    group = _plain(job(workers=2), "default", max_restarts=7)["spec"]
+    alone = _plain(a_job(), "default", max_restarts=7)["spec"]
+    group = _plain(a_job(workers=2), "default", max_restarts=7)["spec"]
     assert alone["backoffLimit"] == group["failurePolicy"]["maxRestarts"] == 7
     assert group["replicatedJobs"][0]["template"]["spec"]["backoffLimit"] == 0
 
 
 def test_a_job_on_a_cpu_asks_for_most_of_its_machine() -> None:
-    pod = _plain(job(), "default")["spec"]["template"]["spec"]
+    pod = _plain(a_job(), "default")["spec"]["template"]["spec"]
     assert pod["containers"][0]["resources"] == {"requests": {"cpu": "14", "memory": "48Gi"}}
     assert "nodeSelector" not in pod
     assert "tolerations" not in pod
@@ -139,24 +139,16 @@ def test_a_job_on_a_cpu_asks_for_most_of_its_machine() -> None:
 def test_tpu_slices_of_several_hosts_are_refused(accelerator: str) -> None:
     family = accelerator.split("-")[0]
     with pytest.raises(LaunchError, match=rf"{accelerator}.*-pod.*{family}-8"):
-        build(job(accelerator), "default")
+        build(a_job(accelerator), "default")
 
 
-@pytest.mark.parametrize(
-    "changes, flag",
-    [
-        ({"image": ""}, "--image"),
-        ({"run_dir": "/runs/mnist"}, "--run_dir"),
-        ({"config": "/home/me/mnist.py"}, "--config"),
-    ],
-)
-def test_what_a_cluster_cannot_see_is_refused(changes: dict[str, str], flag: str) -> None:
-    with pytest.raises(LaunchError, match=flag):
-        build(job(**changes), "default")
+def test_what_a_cluster_cannot_see_is_refused() -> None:
+    with pytest.raises(LaunchError, match="--image"):
+        build(a_job(image=""), "default")
 
 
 def test_a_jobs_pods_have_names_that_kubernetes_takes() -> None:
-    longest = job(name="x" * 40, workers=1000)
+    longest = a_job(name="x" * 40, workers=1000)
     config = _pod_of(_plain(longest, "default"))["spec"]["containers"][0]["env"][2]["value"]
     hosts = json.loads(config.replace("$(JOB_COMPLETION_INDEX)", "0"))["cluster"]["worker"]
     # The controller adds a hyphen and five letters.

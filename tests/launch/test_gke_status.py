@@ -1,19 +1,10 @@
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from launch.backend import JobState
-from tests.helpers.gke_cluster import JOBS, JOBSETS, PODS, empty_cluster, gke_of
-from tests.helpers.gke_jobs import condition, job_object, jobset_object, pod
+from tests.helpers.gke import JOBS, JOBSETS, PODS, condition, gke_of, job_object, jobset_object, pod
 from tests.helpers.loopback import Loopback
-
-
-@pytest.fixture
-def cluster() -> Iterator[Loopback]:
-    with empty_cluster() as server:
-        yield server
-
 
 _UNSCHEDULABLE = {
     "conditions": [
@@ -21,7 +12,7 @@ _UNSCHEDULABLE = {
             "type": "PodScheduled",
             "status": "False",
             "reason": "Unschedulable",
-            "message": "0/3 nodes are available: 3 Insufficient google.com/tpu.",
+            "message": "0/3 nodes are available.",
         }
     ]
 }
@@ -39,129 +30,88 @@ _NO_IMAGE = {
 }
 
 
+def _with(*conditions: tuple[str, str, str]) -> dict[str, Any]:
+    return {"conditions": [condition(*each) for each in conditions]}
+
+
+def _pair(*phases: str, **status: Any) -> list[dict[str, Any]]:
+    """The pods of a JobSet, of which the last has a status."""
+    last = len(phases) - 1
+    return [
+        pod(phase, of="pair", index=index, **(status if index == last else {}))
+        for index, phase in enumerate(phases)
+    ]
+
+
+_JOB_STATES = [
+    ({}, [], "waiting", "no pod yet"),
+    (
+        {"active": 1},
+        [pod("Pending", **_UNSCHEDULABLE)],
+        "waiting",
+        "Unschedulable: 0/3 nodes are available.",
+    ),
+    ({"active": 1}, [pod("Pending", **_NO_IMAGE)], "waiting", "ImagePullBackOff: not found"),
+    ({"active": 1}, [pod("Pending")], "waiting", "Pending"),
+    (_with(("Suspended", "JobSuspended", "asleep")), [], "waiting", "JobSuspended: asleep"),
+    ({"active": 1}, [pod("Running")], "running", "1 pod(s) running"),
+    (
+        {"active": 1, "failed": 2},
+        [pod("Failed"), pod("Running", uid="b")],
+        "running",
+        "1 pod(s) running; 2 pod(s) failed before",
+    ),
+    (
+        _with(("SuccessCriteriaMet", "AllThere", ""), ("Complete", "AllThere", "")),
+        [pod("Succeeded")],
+        "succeeded",
+        "AllThere",
+    ),
+    (_with(("Failed", "DeadlineExceeded", "too long")), [], "failed", "DeadlineExceeded: too long"),
+    # The pods are still ending.
+    (_with(("FailureTarget", "Limit", "")), [pod("Running")], "running", "1 pod(s) running"),
+]
+_JOBSET_STATES = [
+    ({}, [], "waiting", "no pod yet"),
+    (
+        {"restarts": 1},
+        _pair("Running", "Pending", **_NO_IMAGE),
+        "waiting",
+        "ImagePullBackOff: not found; started again 1 time(s)",
+    ),
+    ({"restarts": 0}, _pair("Running", "Running"), "running", "2 pod(s) running"),
+    (_with(("Suspended", "SuspendedJobs", "asleep")), [], "waiting", "SuspendedJobs: asleep"),
+    (_with(("Completed", "AllDone", "all jobs")), [], "succeeded", "AllDone: all jobs"),
+    (_with(("Failed", "MaxRestarts", "3 restarts")), [], "failed", "MaxRestarts: 3 restarts"),
+]
+
+
 @pytest.mark.parametrize(
-    "status, pods, state, detail",
-    [
-        ({}, [], JobState.WAITING, "no pod yet"),
-        (
-            {"active": 1},
-            [pod("Pending", **_UNSCHEDULABLE)],
-            JobState.WAITING,
-            "Unschedulable: 0/3 nodes are available: 3 Insufficient google.com/tpu.",
-        ),
-        (
-            {"active": 1},
-            [pod("Pending", **_NO_IMAGE)],
-            JobState.WAITING,
-            "ImagePullBackOff: not found",
-        ),
-        ({"active": 1}, [pod("Pending")], JobState.WAITING, "Pending"),
-        (
-            {"conditions": [condition("Suspended", "JobSuspended", "Job suspended")]},
-            [],
-            JobState.WAITING,
-            "JobSuspended: Job suspended",
-        ),
-        ({"active": 1}, [pod("Running")], JobState.RUNNING, "1 pod(s) running"),
-        (
-            {"active": 1, "failed": 2},
-            [pod("Failed"), pod("Running", uid="b")],
-            JobState.RUNNING,
-            "1 pod(s) running; 2 pod(s) failed before",
-        ),
-        (
-            {
-                "conditions": [
-                    condition("SuccessCriteriaMet", "CompletionsReached"),
-                    condition("Complete", "CompletionsReached"),
-                ]
-            },
-            [pod("Succeeded")],
-            JobState.SUCCEEDED,
-            "CompletionsReached",
-        ),
-        (
-            {"conditions": [condition("Failed", "DeadlineExceeded", "Job was active too long")]},
-            [],
-            JobState.FAILED,
-            "DeadlineExceeded: Job was active too long",
-        ),
-        (
-            # The pods are still ending.
-            {"conditions": [condition("FailureTarget", "BackoffLimitExceeded")]},
-            [pod("Running")],
-            JobState.RUNNING,
-            "1 pod(s) running",
-        ),
-    ],
+    "name, status, pods, state, detail",
+    [("mnist", *case) for case in _JOB_STATES] + [("pair", *case) for case in _JOBSET_STATES],
 )
-def test_status_of_a_job(
+def test_status(
     cluster: Loopback,
+    name: str,
     status: dict[str, Any],
     pods: list[dict[str, Any]],
-    state: JobState,
+    state: str,
     detail: str,
 ) -> None:
-    cluster.on("GET", f"{JOBS}/mnist", job_object(**status))
+    if name == "mnist":
+        cluster.on("GET", f"{JOBS}/mnist", job_object(**status))
+    else:
+        cluster.on("GET", f"{JOBSETS}/pair", jobset_object(**status))
     cluster.on("GET", PODS, {"items": pods})
 
-    found = gke_of(cluster).status("mnist")
+    found = gke_of(cluster).status(name)
 
-    assert (found.job_id, found.state, found.detail) == ("mnist", state, detail)
-    assert found.created == "2026-11-24T02:00:00+00:00"
+    assert (found.job_id, found.state, found.detail) == (name, JobState(state), detail)
+    minute = "00" if name == "mnist" else "01"
+    assert found.created == f"2026-11-24T02:{minute}:00+00:00"
     (request,) = cluster.received("GET", PODS)
-    labels = "app.kubernetes.io/managed-by=dcgan-trainer,app.kubernetes.io/instance=mnist"
+    labels = f"app.kubernetes.io/managed-by=dcgan-trainer,app.kubernetes.io/instance={name}"
     assert request.query == {"labelSelector": labels}
-
-
-@pytest.mark.parametrize(
-    "status, pods, state, detail",
-    [
-        ({}, [], JobState.WAITING, "no pod yet"),
-        (
-            {"restarts": 1},
-            [pod("Running", of="pair", index=0), pod("Pending", of="pair", index=1, **_NO_IMAGE)],
-            JobState.WAITING,
-            "ImagePullBackOff: not found; started again 1 time(s)",
-        ),
-        (
-            {"restarts": 0},
-            [pod("Running", of="pair", index=0), pod("Running", of="pair", index=1)],
-            JobState.RUNNING,
-            "2 pod(s) running",
-        ),
-        (
-            {"conditions": [condition("Suspended", "SuspendedJobs", "jobset is suspended")]},
-            [],
-            JobState.WAITING,
-            "SuspendedJobs: jobset is suspended",
-        ),
-        (
-            {"conditions": [condition("Completed", "AllJobsCompleted", "all jobs completed")]},
-            [],
-            JobState.SUCCEEDED,
-            "AllJobsCompleted: all jobs completed",
-        ),
-        (
-            {"conditions": [condition("Failed", "ReachedMaxRestarts", "3 restarts")]},
-            [],
-            JobState.FAILED,
-            "ReachedMaxRestarts: 3 restarts",
-        ),
-    ],
-)
-def test_status_of_a_jobset(
-    cluster: Loopback,
-    status: dict[str, Any],
-    pods: list[dict[str, Any]],
-    state: JobState,
-    detail: str,
-) -> None:
-    cluster.on("GET", f"{JOBSETS}/pair", jobset_object(**status))
-    cluster.on("GET", PODS, {"items": pods})
-    found = gke_of(cluster).status("pair")
-    assert (found.job_id, found.state, found.detail) == ("pair", state, detail)
-    assert found.created == "2026-11-24T02:01:00+00:00"
 
 
 def test_status_says_that_a_cancelled_job_still_saves(cluster: Loopback) -> None:

@@ -15,24 +15,24 @@ def sentence_of(error: Exception, **options: str) -> str:
     return str(raised.value)
 
 
+LOG_IN = "run `gcloud auth application-default login`, or give the machine a service account."
+AGAIN = "give the command again in a minute."
+NETWORK = f"check the network and the proxy, then {AGAIN}"
+QUOTAS = "https://console.cloud.google.com/iam-admin/quotas?project=P"
+
+
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
         (
             auth_exceptions.DefaultCredentialsError("none found"),
-            "W: there are no credentials that work; run `gcloud auth application-default login`, "
-            "or give the machine a service account.",
+            f"W: there are no credentials that work; {LOG_IN}",
         ),
         (
             auth_exceptions.RefreshError("expired"),
-            "W: there are no credentials that work; run `gcloud auth application-default login`, "
-            "or give the machine a service account.",
+            f"W: there are no credentials that work; {LOG_IN}",
         ),
-        (
-            exceptions.Unauthorized("bad token"),
-            "W: the credentials were refused; run `gcloud auth application-default login`, or "
-            "give the machine a service account.",
-        ),
+        (exceptions.Unauthorized("bad token"), f"W: the credentials were refused; {LOG_IN}"),
         (
             exceptions.Forbidden("Permission denied."),
             "W: not allowed (Permission denied); enable the API in project P and give the account "
@@ -44,24 +44,15 @@ def sentence_of(error: Exception, **options: str) -> str:
         ),
         (
             exceptions.ResourceExhausted("8 chips"),
-            "W: quota is used up (8 chips); wait, ask for more at "
-            "https://console.cloud.google.com/iam-admin/quotas?project=P, or take another region.",
+            f"W: quota is used up (8 chips); wait, ask for more at {QUOTAS}, or take another "
+            "region.",
         ),
         (
             exceptions.ServiceUnavailable("later"),
-            "W: the service did not answer as it should (later); give the command again in a "
-            "minute.",
+            f"W: the service did not answer as it should (later); {AGAIN}",
         ),
-        (
-            auth_exceptions.TransportError("proxy says no"),
-            "W: no connection (proxy says no); check the network and the proxy, then give the "
-            "command again in a minute.",
-        ),
-        (
-            ConnectionResetError("reset by peer"),
-            "W: no connection (reset by peer); check the network and the proxy, then give the "
-            "command again in a minute.",
-        ),
+        (auth_exceptions.TransportError("proxy"), f"W: no connection (proxy); {NETWORK}"),
+        (ConnectionResetError("by peer"), f"W: no connection (by peer); {NETWORK}"),
         (exceptions.InvalidArgument("bad\nmachine type"), "W: refused (bad machine type)."),
     ],
 )

@@ -6,11 +6,8 @@ import yaml
 from launch import main
 from launch.errors import ServiceError
 from launch.kubernetes_api import connect
-from tests.helpers.gke_jobs import condition, job_object
+from tests.helpers.gke import JOBS, PODS, condition, job_object
 from tests.helpers.loopback import Loopback
-
-_JOB = "/apis/batch/v1/namespaces/default/jobs/mnist"
-_PODS = "/api/v1/namespaces/default/pods"
 
 
 @pytest.fixture
@@ -43,16 +40,17 @@ def test_a_missing_kubeconfig_is_named(kubeconfig: Path) -> None:
     assert "\n" not in str(raised.value)
 
 
-def test_a_missing_context_is_named(kubeconfig: Path) -> None:
+@pytest.mark.parametrize(
+    "context, sentence",
+    [
+        ("prod", "^--context=prod: no cluster.*prod.*get-credentials"),
+        ("", "^no --context: no cluster"),
+    ],
+)
+def test_what_the_kubeconfig_lacks_is_named(kubeconfig: Path, context: str, sentence: str) -> None:
     _write(kubeconfig, "http://127.0.0.1:1")
-    with pytest.raises(ServiceError, match=r"^--context=prod: no cluster.*prod.*get-credentials"):
-        connect("prod")
-
-
-def test_a_cluster_that_the_kubeconfig_lacks_is_named(kubeconfig: Path) -> None:
-    _write(kubeconfig, "http://127.0.0.1:1")
-    with pytest.raises(ServiceError, match=r"^no --context: no cluster"):
-        connect("")
+    with pytest.raises(ServiceError, match=sentence):
+        connect(context)
 
 
 @pytest.mark.parametrize(
@@ -63,8 +61,8 @@ def test_the_command_line_reaches_the_cluster_of_a_context(
 ) -> None:
     with Loopback() as cluster:
         _write(kubeconfig, cluster.url)
-        cluster.on("GET", _JOB, job_object(conditions=[condition(kind, "Because")]))
-        cluster.on("GET", _PODS, {"items": []})
+        cluster.on("GET", f"{JOBS}/mnist", job_object(conditions=[condition(kind, "Because")]))
+        cluster.on("GET", PODS, {"items": []})
         assert main.main(["status", "--backend=gke", "--context=here", "mnist"]) == code
     assert cluster.requests[0].headers["authorization"] == "Bearer secret"
     assert state in capsys.readouterr().out

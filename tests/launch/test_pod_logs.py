@@ -1,25 +1,19 @@
-from collections.abc import Iterator
-
 import pytest
 
 from launch.errors import ServiceError
-from tests.helpers.gke_cluster import (
+from tests.helpers.gke import (
     JOBS,
     JOBSETS,
     NOT_FOUND,
     PODS,
-    empty_cluster,
+    condition,
     gke_of,
+    job_object,
+    jobset_object,
+    pod,
     refusal,
 )
-from tests.helpers.gke_jobs import condition, job_object, jobset_object, pod
 from tests.helpers.loopback import Answer, Loopback
-
-
-@pytest.fixture
-def cluster() -> Iterator[Loopback]:
-    with empty_cluster() as server:
-        yield server
 
 
 def test_logs_of_one_worker_are_its_pods_oldest_first(cluster: Loopback) -> None:

@@ -12,11 +12,11 @@ import yaml
 from launch import main
 from launch.errors import LaunchError
 from launch.skypilot import render_task
-from tests.helpers.gke_jobs import IMAGE, job, tpu_job
+from tests.helpers.jobs import IMAGE, a_job, a_spot_job
 
 
 def _task(*arguments: Any, **options: Any) -> dict[str, Any]:
-    task: dict[str, Any] = yaml.safe_load(render_task(job(*arguments, **options)))
+    task: dict[str, Any] = yaml.safe_load(render_task(a_job(*arguments, **options)))
     return task
 
 
@@ -25,7 +25,7 @@ def _tpu(name: str, runtime: str) -> dict[str, Any]:
 
 
 def test_a_task_of_one_node() -> None:
-    assert yaml.safe_load(render_task(tpu_job())) == {
+    assert yaml.safe_load(render_task(a_spot_job())) == {
         "name": "mnist",
         "num_nodes": 1,
         "resources": {
@@ -63,7 +63,7 @@ def test_accelerators_have_skypilots_names(accelerator: str, wanted: dict[str, A
 
 def test_the_command_runs_on_every_node_with_a_tf_config_of_its_own(tmp_path: Path) -> None:
     arguments = ("--config.data.records_dir=gs://b/$HOME 'x'",)
-    spec = job(workers=3, trainer_arguments=arguments)
+    spec = a_job(workers=3, trainer_arguments=arguments)
     # Stands in for the container's: tells what it was given, and still makes TF_CONFIG.
     python = tmp_path / "python"
     python.write_text(
@@ -110,4 +110,4 @@ def test_render_prints_the_task(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--config=configs/mnist.py", "--run_dir=gs://bucket/runs/mnist"]
     code = main.main(["render", "--backend=skypilot", *arguments, f"--image={IMAGE}"])
     assert code == 0
-    assert capsys.readouterr().out == render_task(job())
+    assert capsys.readouterr().out == render_task(a_job())

@@ -1,45 +1,37 @@
-"""Jobs, and what a cluster says of them, for the tests of the backend gke."""
+"""What a Kubernetes cluster says, for the tests of the backend gke."""
 
-from pathlib import Path
 from typing import Any
 
-import yaml
+from kubernetes import client
 
-from launch.catalog import find_accelerator
-from launch.job import JobSpec
+from launch.gke import Gke
+from tests.helpers.jobs import IMAGE
+from tests.helpers.loopback import Answer, Loopback
 
-IMAGE = "us-docker.pkg.dev/project/images/trainer:1"
+JOBS = "/apis/batch/v1/namespaces/default/jobs"
+JOBSETS = "/apis/jobset.x-k8s.io/v1alpha2/namespaces/default/jobsets"
+PODS = "/api/v1/namespaces/default/pods"
 OWN_LABELS = {"app.kubernetes.io/managed-by": "dcgan-trainer"}
+# What a cluster answers for a kind that it does not know.
+UNKNOWN_KIND = Answer("404 page not found\n", 404)
 
 
-def job(accelerator: str = "cpu", **changes: Any) -> JobSpec:
-    """configs/mnist.py on GKE."""
-    fields: dict[str, Any] = {
-        "name": "mnist",
-        "config": "configs/mnist.py",
-        "run_dir": "gs://bucket/runs/mnist",
-        "image": IMAGE,
-        "accelerator": find_accelerator(accelerator),
-    }
-    return JobSpec(**fields | changes)
+def refusal(code: int, message: str) -> Answer:
+    """An error as Kubernetes writes it."""
+    body = {"kind": "Status", "status": "Failure", "code": code, "message": message}
+    return Answer(body, code)
 
 
-def tpu_job() -> JobSpec:
-    """The job of golden/gke_job_tpu.yaml."""
-    return job(
-        "v5e-8",
-        spot=True,
-        max_hours=1.5,
-        labels={"team": "vision"},
-        trainer_arguments=("--config.train.group_size=8",),
-    )
+NOT_FOUND = refusal(404, 'jobs.batch "mnist" not found')
 
 
-def golden(name: str) -> dict[str, Any]:
-    """A request as the references say it has to be."""
-    text = (Path(__file__).parents[1] / "launch/golden" / name).read_text(encoding="utf-8")
-    content: dict[str, Any] = yaml.safe_load(text)
-    return content
+def gke_of(cluster: Loopback, namespace: str = "default", **options: Any) -> Gke:
+    """The backend with its real client, which talks to that cluster."""
+    configuration = client.Configuration()
+    configuration.host = cluster.url
+    # A cut connection is otherwise tried three times more.
+    configuration.retries = False
+    return Gke(namespace, api=client.ApiClient(configuration), poll_seconds=0.01, **options)
 
 
 def job_object(**status: Any) -> dict[str, Any]:

@@ -1,0 +1,28 @@
+"""Arrays that tests are fed with, and what comes out of sources."""
+
+import numpy as np
+
+from trainer.data.sources import Source
+
+
+def pixels(count: int, *shape: int) -> np.ndarray:
+    """Random images, uint8 [count, *shape]."""
+    return np.random.default_rng(5).integers(0, 256, [count, *shape], np.uint8)
+
+
+def normal(seed: int, *shape: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+def as_set(examples: list[tuple[np.ndarray, int]]) -> set[tuple[bytes, int]]:
+    return {(image.tobytes(), label) for image, label in examples}
+
+
+def read(source: Source) -> list[tuple[np.ndarray, int]]:
+    """Every image with its label, after a look at their shapes and ranges."""
+    examples = list(source.examples())
+    assert len(examples) == source.num_images
+    for image, label in examples:
+        assert image.shape == source.image_shape and image.dtype == np.uint8
+        assert (0 <= label < len(source.class_names)) if source.class_names else label == -1
+    return examples

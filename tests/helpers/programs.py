@@ -1,0 +1,26 @@
+"""Command lines of modules, as users start them."""
+
+import subprocess
+import sys
+
+Done = subprocess.CompletedProcess[str]
+
+
+def run_module(module: str, *flags: str) -> Done:
+    command = [sys.executable, "-m", module, *flags]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def assert_refused(done: Done, message: str) -> None:
+    """It was bad usage or bad input, and says so without a traceback."""
+    assert done.returncode == 2
+    assert message in done.stderr and "Traceback" not in done.stderr
+    assert done.stdout == ""
+
+
+def assert_teaches_and_refuses(module: str, example: str, bad: dict[str, str]) -> None:
+    """Its help shows an example; each of the bad flags is refused with its message."""
+    shown = run_module(module, "--help")
+    assert shown.returncode == 0 and example in shown.stdout
+    for flags, message in bad.items():
+        assert_refused(run_module(module, *flags.split()), message)
