@@ -48,7 +48,7 @@ def parse(arguments: Sequence[str], description: str | None) -> argparse.Namespa
     options, unknown = _parser(description).parse_known_args(arguments)
     for argument in unknown:
         name = argument.lstrip("-").partition("=")[0]
-        near = difflib.get_close_matches(name, vars(options), n=1)
+        near = [] if "." in name else difflib.get_close_matches(name, vars(options), n=1)
         mend = f"did you mean --{near[0]}?" if near else "the trainer's own flags go after --."
         raise LaunchError(f"{argument}: {options.command} takes no such argument: {mend}")
     for argument in arguments:

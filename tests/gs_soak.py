@@ -35,7 +35,7 @@ RECORDS, MANY, RUN = "gs://bucket/records", "gs://bucket/many", "gs://bucket/run
 
 def finish(command: Command, gcs: LocalGcs, *flags: str) -> str:
     """Runs the command line on gs:// to the end."""
-    process = command.start(f"--config.data.records_dir={RECORDS}", *flags, **environment(gcs))
+    process = command.start(*flags, **environment(gcs))
     output = process.communicate(timeout=900)[0]
     assert process.returncode == 0, output
     return output
@@ -49,7 +49,7 @@ def environment(gcs: LocalGcs) -> dict[str, str]:
 def kill_repeatedly(command: Command, gcs: LocalGcs, flags: list[str], kills: int) -> None:
     """Starts the run and kills it, so many times."""
     for number in range(1, kills + 1):
-        process = command.start(f"--config.data.records_dir={RECORDS}", *flags, **environment(gcs))
+        process = command.start(*flags, **environment(gcs))
         seconds = random.uniform(6.0, 25.0)
         kill_after(process, seconds)
         process.communicate()
@@ -114,6 +114,7 @@ def main() -> None:
         print(f"the straight run of {given.steps} steps ...", flush=True)
         command.finish(*flags, run="straight")
         upload(Path(folder, "records"), client_of(gcs), RECORDS)
+        command = Command(Path(folder), RECORDS)
         gcs.random_share = given.fault_share
         kill_repeatedly(command, gcs, [*flags, f"--run_dir={RUN}"], given.kills)
         finish(command, gcs, *flags, f"--run_dir={RUN}")

@@ -50,6 +50,7 @@ class Run:
         self.command.finish(*FLAGS, run="straight")
         self.straight = folder / "straight"
         upload(folder / "records", client_of(gcs), "gs://bucket/records")
+        self.command = Command(folder, "gs://bucket/records")
         process = self.start(*FLAGS)
         wait_for_object(gcs, f"{RUN}/checkpoints/step-16.index")
         process.send_signal(signal.SIGKILL)
@@ -67,8 +68,7 @@ class Run:
         self.requests = list(gcs.requests)
 
     def start(self, *flags: str) -> subprocess.Popen[str]:
-        records = "--config.data.records_dir=gs://bucket/records"
-        return self.command.start(records, *flags, f"--run_dir={RUN}", **self.environment)
+        return self.command.start(*flags, f"--run_dir={RUN}", **self.environment)
 
     def finish(self, *flags: str, exit_code: int = 0) -> str:
         process = self.start(*flags)
