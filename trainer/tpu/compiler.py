@@ -75,11 +75,7 @@ class Compiler:
         self._devices: list[Any] = topologies.get_topology_desc(topology.name, "tpu").devices
 
     def compile(self, program: bytes, num_replicas: int) -> Executable:
-        """Compiles a program for the first chips of the topology.
-
-        Args:
-            program: a serialized StableHLO module, such as `step_program` gives.
-            num_replicas: on how many chips it runs, one replica a chip.
+        """Compiles a serialized StableHLO module, for one replica on each of the first chips.
 
         Raises:
             UserError: it does not fit, or the compiler refuses it.
