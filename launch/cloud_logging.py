@@ -18,14 +18,7 @@ class JobLog:
     def __init__(
         self, client: logging.Client, job_id: str, created: datetime, retry: Retry
     ) -> None:
-        """Begins with the first line.
-
-        Args:
-            client: the client of the job's project.
-            job_id: Vertex AI's number of the job.
-            created: when the job was submitted.
-            retry: how often a reading is tried again.
-        """
+        """Begins with the first line; `job_id` is Vertex AI's number."""
         self.client = client
         self.job_id = job_id
         self.since = created

@@ -38,9 +38,7 @@ class _Parser(argparse.ArgumentParser):
 def parse(arguments: Sequence[str], description: str | None) -> argparse.Namespace:
     """The command and its flags; ends the process after --help and --version.
 
-    Args:
-        arguments: without the program's name.
-        description: what --help shows above the commands.
+    `description` is what --help shows above the commands.
 
     Raises:
         LaunchError: bad usage, or a flag that the backend does not use.

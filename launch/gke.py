@@ -47,16 +47,10 @@ class Gke:
         api: client.ApiClient | None = None,
         poll_seconds: float = _POLL_SECONDS,
     ) -> None:
-        """Sets where jobs run; asks for no credentials yet.
+        """Sets where jobs run, by the flags of these names; asks for no credentials yet.
 
-        Args:
-            namespace: where the objects are created.
-            context: of the kubeconfig; empty: its current one.
-            queue: Kueue's local queue; empty where there is none.
-            service_account: Kubernetes' own, whose rights a job has; empty: the namespace's.
-            max_restarts: times that a job starts again after a failure.
-            api: in place of one that the kubeconfig describes.
-            poll_seconds: how often `logs` looks for new pods.
+        `api` takes the place of the one that the kubeconfig describes; `logs` looks for new pods
+        every `poll_seconds`.
 
         Raises:
             LaunchError: the number of restarts is negative.

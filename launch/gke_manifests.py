@@ -57,22 +57,14 @@ def build(
     service_account: str = "",
     max_restarts: int = 3,
 ) -> V1Job | dict[str, Any]:
-    """The object that runs a job.
+    """The object that runs a job: a Job, or for several workers a JobSet, an untyped one.
 
-    Args:
-        job: the job.
-        namespace: where it is created.
-        queue: Kueue's local queue that admits it; empty where there is none.
-        service_account: Kubernetes' own, which may be bound to one of Google Cloud.
-        max_restarts: times that a job starts again after a failure.
-
-    Returns:
-        A Job; for several workers a JobSet, for which the client has no type.
+    The service account is Kubernetes' own, which may be bound to one of Google Cloud.
 
     Raises:
         LaunchError: the job cannot run on GKE.
     """
-    check_for_cloud(job, needs_image=True)
+    check_for_cloud(job)
     _check_hosts(job.accelerator)
     metadata = V1ObjectMeta(
         name=job.name,

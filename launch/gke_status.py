@@ -17,12 +17,7 @@ _ENDS = {
 
 
 def status_of(found: dict[str, Any], pods: Sequence[V1Pod]) -> JobStatus:
-    """The status of a job.
-
-    Args:
-        found: the Job or JobSet, as the cluster sends it.
-        pods: those of it that there are.
-    """
+    """The status of a Job or JobSet, as the cluster sends it, and of its pods."""
     metadata = found["metadata"]
     state, detail = _state(found, pods)
     created = datetime.fromisoformat(metadata["creationTimestamp"])

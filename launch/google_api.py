@@ -18,13 +18,9 @@ _LOG_IN = "run `gcloud auth application-default login`, or give the machine a se
 def naming_refusals(
     what: str, project: str, role: str, *, again: str = "give the command again in a minute"
 ) -> Iterator[None]:
-    """Turns the clients' exceptions into a ServiceError.
+    """Turns the exceptions of clients into a ServiceError that names what was asked.
 
-    Args:
-        what: what was asked, such as "submitting job mnist to Vertex AI in us-central1".
-        project: the project that was asked.
-        role: the IAM role that allows it, such as `roles/aiplatform.user`.
-        again: what to do where nobody knows whether it was done.
+    The IAM `role` allows it; `again` is what to do where nobody knows whether it was done.
     """
     try:
         yield

@@ -96,12 +96,8 @@ class JobSpec:
         ]
 
 
-def check_for_cloud(job: JobSpec, *, needs_image: bool) -> None:
+def check_for_cloud(job: JobSpec) -> None:
     """Checks what every cloud needs and this machine does not.
-
-    Args:
-        job: the job.
-        needs_image: whether it runs in a container.
 
     Raises:
         LaunchError: the run directory or the config is one of this machine, or the
@@ -117,7 +113,7 @@ def check_for_cloud(job: JobSpec, *, needs_image: bool) -> None:
             f"--config={job.config} is on this machine; give a path within the image, such as "
             "configs/mnist.py."
         )
-    if needs_image and not job.image:
+    if not job.image:
         raise LaunchError(
             "--image is missing: build and push one as docs/deploying.md says, and give its name."
         )

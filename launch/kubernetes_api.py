@@ -20,10 +20,7 @@ _LOG_IN = (
 
 
 def connect(context: str) -> client.ApiClient:
-    """A client of the cluster that a kubeconfig names, or of the one this program runs in.
-
-    Args:
-        context: of the kubeconfig; empty: its current one.
+    """A client of a kubeconfig's context, empty for its current, or of the cluster around us.
 
     Raises:
         ServiceError: there is no such kubeconfig or context.
@@ -42,12 +39,7 @@ def connect(context: str) -> client.ApiClient:
 
 @contextlib.contextmanager
 def naming_refusals(what: str, namespace: str) -> Iterator[None]:
-    """Turns the client's exceptions into a ServiceError.
-
-    Args:
-        what: what was asked, such as "submitting job mnist".
-        namespace: where it was asked.
-    """
+    """Turns the client's exceptions into a ServiceError; `what`: as "submitting job mnist"."""
     try:
         yield
     except ApiException as error:

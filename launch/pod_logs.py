@@ -13,13 +13,7 @@ from launch.gke_manifests import CONTAINER, INDEX_ANNOTATION
 
 
 def read(core: CoreV1Api, pods: Sequence[V1Pod], shows_worker: bool) -> Iterator[str]:
-    """What pods have printed so far, worker by worker, the oldest pod first.
-
-    Args:
-        core: the client.
-        pods: the pods.
-        shows_worker: whether each line begins with its worker.
-    """
+    """What pods have printed so far, worker by worker, the oldest pod first."""
     by_age = sorted(pods, key=attrgetter("metadata.creation_timestamp"))
     for pod in sorted(by_age, key=_worker):
         yield from _lines(core, pod, shows_worker, until_it_ends=False)
@@ -34,12 +28,8 @@ def follow(
 ) -> Iterator[str]:
     """What pods print, as they print it, until the job has ended.
 
-    Args:
-        core: the client.
-        list_pods: the pods there are now; new ones come when a job starts again.
-        has_ended: whether no more will come.
-        shows_worker: whether each line begins with its worker.
-        poll_seconds: how often to look for new pods.
+    `list_pods` is asked every `poll_seconds`, since new ones come when a job starts again, and
+    `has_ended` whether no more will come.
     """
     lines: queue.SimpleQueue[str | Exception] = queue.SimpleQueue()
     readers: dict[str, threading.Thread] = {}

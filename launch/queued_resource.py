@@ -36,18 +36,15 @@ class Verdict:
 def create_request(
     job: JobSpec, parent: str, service_account: str, runtime_version: str
 ) -> tpu.CreateQueuedResourceRequest:
-    """The request that starts a job.
+    """The request that starts a job, whose name becomes the queued resource's and the VM's.
 
-    Args:
-        job: its name becomes the queued resource's and the VM's.
-        parent: such as `projects/PROJECT/locations/ZONE`.
-        service_account: whose rights the VM has; empty: Compute Engine's default one.
-        runtime_version: empty: the catalog's.
+    `parent` is such as `projects/PROJECT/locations/ZONE`. An empty service account is Compute
+    Engine's default one, an empty runtime version the catalog's.
 
     Raises:
         LaunchError: a TPU VM cannot run this job.
     """
-    check_for_cloud(job, needs_image=True)
+    check_for_cloud(job)
     _check_accelerator(job)
     node = tpu.Node(
         accelerator_type=job.accelerator.tpu_vm_type,
@@ -94,13 +91,7 @@ def told(resource: tpu.QueuedResource) -> dict[str, str]:
 def judge(
     resource: tpu.QueuedResource, report: Report | None, vm: tpu.Node.State | None
 ) -> Verdict:
-    """Puts together what the TPU API says of a job and what its VM has said.
-
-    Args:
-        resource: the job.
-        report: the VM's last one.
-        vm: the VM's state while the resource is ACTIVE.
-    """
+    """Puts together what the TPU API says of a job and of its VM, and the VM's last report."""
     cloud = resource.state.state
     created = resource.create_time.isoformat(timespec="seconds") if resource.create_time else ""
 

@@ -31,13 +31,10 @@ def render_task(job: JobSpec) -> str:
     SkyPilot has no time limit of its own, so the command has one; like the trainer it ends
     with exit code 143 then, and it begins anew where a taken machine is replaced.
 
-    Args:
-        job: the job.
-
     Raises:
         LaunchError: SkyPilot cannot run it.
     """
-    check_for_cloud(job, needs_image=True)
+    check_for_cloud(job)
     if job.accelerator.hosts > 1:
         family = job.accelerator.name.split("-")[0]
         raise LaunchError(

@@ -41,16 +41,9 @@ class TpuVm:
         storage_client: storage.Client | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Sets where jobs run.
+        """Sets where jobs run, by the flags of these names.
 
-        Args:
-            project: Google Cloud project.
-            zone: such as us-west4-a.
-            service_account: whose rights the VM has; empty: Compute Engine's default one.
-            runtime_version: in place of the catalog's.
-            client: of the TPU API; None: one with the default credentials.
-            storage_client: the same of Cloud Storage.
-            sleep: waits for so many seconds.
+        The clients take the place of those with the default credentials.
         """
         self.project = project
         self.zone = zone
@@ -82,11 +75,9 @@ class TpuVm:
         return job.name
 
     def watch(self, job: JobSpec, max_restarts: int) -> JobStatus:
-        """Sees a job to its end, on a new VM whenever one was taken away.
+        """Sees a job to its end, on at most `max_restarts` new VMs where one was taken away.
 
-        Args:
-            job: submitted, unless the same job is there already.
-            max_restarts: new VMs at most.
+        It is submitted, unless the same job is there already.
         """
         request = self._request(job)
         self._join_or_submit(job, request)

@@ -61,16 +61,9 @@ class Vertex:
         log_client: logging.Client | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Sets where jobs run; asks for no credentials yet.
+        """Sets where jobs run, by the flags of these names; asks for no credentials yet.
 
-        Args:
-            project: Google Cloud project.
-            region: such as `us-west4`.
-            service_account: whose rights a job has; empty: Vertex AI's own.
-            tensorboard: the TensorBoard resource that shows a job's events; may be empty.
-            client: in place of one with Application Default Credentials.
-            log_client: the same for Cloud Logging.
-            sleep: how to wait.
+        The clients take the place of those with Application Default Credentials.
 
         Raises:
             LaunchError: the region is none, or the TensorBoard resource cannot be used.
@@ -205,7 +198,7 @@ class Vertex:
 
 
 def _check(job: JobSpec) -> None:
-    check_for_cloud(job, needs_image=True)
+    check_for_cloud(job)
     accelerator = job.accelerator
     if accelerator.kind != "tpu":
         return

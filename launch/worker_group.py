@@ -85,17 +85,13 @@ class WorkerGroup:
                 first_failure = failures[0]
                 give_up_at = time.monotonic() + _GRACE_SECONDS
             if time.monotonic() > give_up_at:
-                self._kill_the_rest()
+                for worker in self.workers:
+                    worker.kill()
             if time.monotonic() > self.deadline and not self.told_to_end:
                 self.tell(signal.SIGTERM, f"--max_hours={self.job.max_hours:g} are over")
             time.sleep(_POLL_SECONDS)
         code = first_failure or next((code for code in codes if code), 0) or 0
         return code if code >= 0 else 128 - code
-
-    def _kill_the_rest(self) -> None:
-        for worker in self.workers:
-            if worker.poll() is None:
-                worker.kill()
 
 
 def environments(workers: int, ports: list[int]) -> list[dict[str, str]]:

@@ -1,5 +1,6 @@
 """--mode=evaluate: scores of checkpoints and SavedModels, and several of them side by side."""
 
+import dataclasses
 import json
 import logging
 import os
@@ -31,15 +32,10 @@ def evaluate_runs(
     config: Config | None,
     output: str | None,
 ) -> None:
-    """Scores each source, prints the tables and writes the JSON.
+    """Scores run directories and SavedModels, prints the tables and writes the JSON.
 
-    Args:
-        sources: run directories or SavedModels.
-        checkpoint: `best`, `step-500` or empty for the newest, of every run.
-        count: samples; None: the config's `evaluation.images`.
-        seed: of the latents.
-        config: where the records and the extractor are; None: each run's own.
-        output: path of the JSON; None: evaluation.json in the first source.
+    Left out, `count` is the config's `evaluation.images`, the config, with the records and the
+    extractor, is each run's own, and `output` is evaluation.json in the first source.
 
     Raises:
         UserError: a source, a checkpoint, the records or the extractor will not do.
@@ -59,7 +55,7 @@ def evaluate_runs(
     if len(found) > 1:
         print(comparison(found))
     path = output or os.path.join(sources[0], EVALUATION)
-    write_text(path, json.dumps([json.loads(e.to_json()) for e in found], indent=2) + "\n")
+    write_text(path, json.dumps([dataclasses.asdict(e) for e in found], indent=2) + "\n")
     print(path)
 
 
@@ -92,14 +88,7 @@ def _is_saved_model(source: str) -> bool:
 
 
 def _evaluator(config: Config, count: int) -> Evaluator:
-    records_dir = config.data.records_dir
-    manifest = prepared_records(
-        records_dir,
-        config.data.source,
-        shards=config.data.shards,
-        resolution=config.model.resolution,
-        channels=config.model.channels,
-    )
+    records_dir, manifest = config.data.records_dir, prepared_records(config)
     extractor = load_extractor(config.evaluation.extractor, records_dir, manifest.image_shape)
     return Evaluator(load_reference(records_dir, manifest, extractor), count)
 

@@ -1,6 +1,7 @@
 """The training loop: a step, then all that is due after it."""
 
 import contextlib
+import dataclasses
 import logging
 import signal
 from collections.abc import Iterator
@@ -37,6 +38,7 @@ from trainer.strategy import (
 log = logging.getLogger(__name__)
 
 
+@dataclasses.dataclass(eq=False)
 class Run:
     """One run between its first and its last step; build it inside `strategy.scope()`.
 
@@ -45,25 +47,19 @@ class Run:
             which sleeps up to a minute at a time (TensorFlow 2.21).
     """
 
-    def __init__(
-        self,
-        config: Config,
-        strategy: tf.distribute.Strategy,
-        manifest: Manifest,
-        run_dir: str,
-        chief: bool,
-        phases: Phases,
-    ) -> None:
-        self.config = config
-        self.strategy = strategy
-        self.manifest = manifest
-        self.run_dir = run_dir
-        self.chief = chief
-        self.phases = phases
-        self.gan = build_gan(config)
-        self.checkpoints = Checkpoints(self.gan, run_dir, config.train.checkpoints_to_keep)
+    config: Config
+    strategy: tf.distribute.Strategy
+    manifest: Manifest
+    run_dir: str
+    chief: bool
+    phases: Phases
+
+    def __post_init__(self) -> None:
+        keep = self.config.train.checkpoints_to_keep
+        self.gan = build_gan(self.config)
+        self.checkpoints = Checkpoints(self.gan, self.run_dir, keep)
         self.sampler = Sampler(self.gan.sampled)
-        self.schedule = Schedule(config, manifest.num_images)
+        self.schedule = Schedule(self.config, self.manifest.num_images)
         self.batches: Iterator[Any] | None = None
         self.monitor: QualityMonitor | None = None
         self.ended_early = False
@@ -82,7 +78,7 @@ class Run:
                     metrics, stopping = self._call(train_step, steps, signals)
                 window.add(steps, metrics, timed=not is_first)
                 step = steps[-1]
-                logger.steps_done(step)
+                logger.progress.steps_done(step)
                 if is_first:
                     logger.scalars(step, scalars_of(phases.take()))
 
@@ -134,10 +130,7 @@ class Run:
         return train_step, logger
 
     def roll_back(self, error: DivergedError) -> int:
-        """Goes back to the last checkpoint and leaves out the batches that led to the error.
-
-        Returns:
-            The step of the checkpoint.
+        """Goes back to the last checkpoint, whose step it returns, without the batches since then.
 
         Raises:
             DivergedError: the config wants to stop, or allows no further rollback.

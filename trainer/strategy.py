@@ -32,7 +32,10 @@ def make_strategy(name: str, logical_devices: int = 0) -> tf.distribute.Strategy
         UserError: the devices that `name` asks for are not there.
     """
     if logical_devices > 1:
-        _split_cpu(logical_devices)
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0],
+            [tf.config.LogicalDeviceConfiguration() for _ in range(logical_devices)],
+        )
     builders: dict[str, Callable[[], tf.distribute.Strategy]] = {
         "cpu": _cpu,
         "mirrored": _mirrored,
@@ -64,11 +67,7 @@ def is_multiworker(strategy: tf.distribute.Strategy) -> bool:
 
 
 def check_agreement(strategy: tf.distribute.Strategy, values: dict[str, int]) -> None:
-    """Checks that all workers bring the same numbers; waits for all of them.
-
-    Args:
-        strategy: with one process there is nothing to check.
-        values: numbers below 2**63, by what they are.
+    """Checks that all workers bring the same numbers, below 2**63; waits for all of them.
 
     Raises:
         UserError: workers differ; names in what.
@@ -187,17 +186,6 @@ def _best_available(logical_devices: int) -> str:
     if logical_devices > 1 or tf.config.list_physical_devices("GPU"):
         return "mirrored"
     return "cpu"
-
-
-def _split_cpu(count: int) -> None:
-    cpu = _cpus()[0]
-    tf.config.set_logical_device_configuration(
-        cpu, [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
-    )
-
-
-def _cpus() -> list[tf.config.PhysicalDevice]:
-    return tf.config.list_physical_devices("CPU")
 
 
 def _cpu() -> tf.distribute.Strategy:

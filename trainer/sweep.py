@@ -100,10 +100,7 @@ def sweep(
 def trials(config: Config, axes: Sequence[str], run_dir: str) -> list[Trial]:
     """Every combination of the values, each checked.
 
-    Args:
-        config: what all share.
-        axes: `field=value,value,...` or, of a field that is a tuple, `field=1,2;3,4`.
-        run_dir: of the sweep.
+    An axis is `field=value,value,...` or, of a field that is a tuple, `field=1,2;3,4`.
 
     Raises:
         UserError: not of that form, no such field, a value that the field or the config does not
@@ -200,16 +197,11 @@ class TrialProcess:
 def run_trials(
     of_sweep: Sequence[Trial], command: Sequence[str], processes: int, signals: SignalWatch
 ) -> list[TrialProcess]:
-    """Trains each as a process of its own, and tells how it goes.
+    """Trains each as a process of its own, some at a time, and tells how it goes.
 
     A run that is refused (exit code 2) holds back those not yet started until one has come to its
-    first step: bad input is most often the input of all.
-
-    Args:
-        of_sweep: what to run.
-        command: that trains; a trial's flags are added.
-        processes: how many at a time.
-        signals: once it has received one, the processes are told to stop and no more are started.
+    first step: bad input is most often the input of all. Once a signal was received, the processes
+    are told to stop and no more are started.
 
     Returns:
         Those that were started; all have ended.

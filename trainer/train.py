@@ -12,14 +12,12 @@ from trainer.errors import DivergedError
 from trainer.loop import Run
 from trainer.report.page import write_report
 from trainer.run.environment import environment
+from trainer.run.metrics_file import read_metrics
 from trainer.run.phases import Phases
-from trainer.run.results import write_final_pictures
-from trainer.run.run_dir import REPORT, SAMPLES, claim_run_dir
-from trainer.strategy import (
-    check_agreement,
-    check_shares,
-    is_chief,
-)
+from trainer.run.run_dir import LOSSES, REPORT, SAMPLES, TIMELAPSE, claim_run_dir, grid_paths
+from trainer.sampling.pictures import loss_plot, timelapse
+from trainer.storage.files import write_bytes
+from trainer.strategy import check_agreement, check_shares, is_chief
 
 
 def train(
@@ -27,11 +25,7 @@ def train(
 ) -> Run:
     """Trains to the end, going on from the run directory's newest checkpoint.
 
-    Args:
-        config: a validated config.
-        strategy: where the step runs.
-        run_dir: the run directory; only the chief writes there.
-        phases: where the time went so far; None: from here on.
+    Only the chief writes to the run directory. `phases` is where the time went so far.
 
     Returns:
         The run that has ended. To free it can take a minute: see `batches` there.
@@ -50,14 +44,7 @@ def train(
 
     # ------------------------------------------------------------ Data
     with phases.phase("data"):
-        manifest = prepared_records(
-            config.data.records_dir,
-            config.data.source,
-            shards=config.data.shards,
-            resolution=config.model.resolution,
-            channels=config.model.channels,
-            num_classes=config.model.num_classes,
-        )
+        manifest = prepared_records(config, config.model.num_classes)
 
     # ------------------------------------------------------------ State
     with phases.phase("networks"), strategy.scope():
@@ -90,7 +77,11 @@ def train(
 def _write_results(run: Run) -> None:
     """Draws the pictures and the report, and says where everything is."""
     run_dir = run.run_dir
-    pictures = write_final_pictures(run_dir)
+    pictures = [os.path.join(run_dir, LOSSES)]
+    write_bytes(pictures[0], loss_plot(read_metrics(run_dir)))
+    if grids := grid_paths(run_dir):
+        pictures.append(os.path.join(run_dir, TIMELAPSE))
+        write_bytes(pictures[1], timelapse(grids))
     if run.monitor:
         pictures.append(run.monitor.write_nearest())
     report = os.path.join(run_dir, REPORT)

@@ -8,6 +8,8 @@ import tensorflow as tf
 
 from tests.helpers.damage import flip_a_bit
 from tests.helpers.programs import assert_refused, assert_teaches_and_refuses, run_module
+from trainer.config import Config
+from trainer.config_sections import DataConfig
 from trainer.data import sources, tfrecord
 from trainer.data.preparation import prepare, prepared_records, verify
 from trainer.errors import UserError
@@ -153,9 +155,12 @@ def test_the_command_line_teaches_and_refuses_bad_usage() -> None:
 
 
 def test_records_must_fit_the_model(spec: str, output: Path) -> None:
-    model = {"shards": 1, "resolution": 6, "channels": 1}
-    assert prepared_records(str(output), spec, **model, num_classes=2).num_images == 10
+    config = Config()
+    config.data = DataConfig(source=spec, records_dir=str(output), shards=1)
+    config.model.resolution = 6
+    assert prepared_records(config, num_classes=2).num_images == 10
     with pytest.raises(UserError, match=r"images of 2 classes .* conditional on 3: set --config"):
-        prepared_records(str(output), spec, **model, num_classes=3)
+        prepared_records(config, num_classes=3)
+    config.model.resolution = 8
     with pytest.raises(UserError, match="holds images of 6x6x1 and the model makes 8x8x1"):
-        prepared_records(str(output), spec, **(model | {"resolution": 8}))
+        prepared_records(config)

@@ -1,4 +1,3 @@
-import dataclasses
 import math
 from collections.abc import Callable
 
@@ -10,15 +9,18 @@ from tests.helpers.examples import normal
 from trainer.errors import UserError
 from trainer.evaluation import arrays
 from trainer.evaluation.neighbours import (
-    ManifoldScores,
     duplicate_threshold,
     manifold_contributions,
-    manifold_scores,
-    memorised,
-    near_duplicates,
     nearest,
     nearest_other,
 )
+
+SCORES = ("precision", "recall", "density", "coverage")
+
+
+def scores(real: np.ndarray, fake: np.ndarray, k: int = 5) -> dict[str, float]:
+    found = manifold_contributions(real, fake, k)
+    return {name: getattr(found, name).mean() for name in SCORES}
 
 
 def real_halves(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -35,7 +37,7 @@ def slow_radii(points: np.ndarray, k: int) -> list[float]:
     ]
 
 
-def slow_scores(real: np.ndarray, fake: np.ndarray, k: int) -> ManifoldScores:
+def slow_scores(real: np.ndarray, fake: np.ndarray, k: int) -> dict[str, float]:
     """The sums of the two papers, a pair at a time."""
     n, m = len(real), len(fake)
     real_radii, fake_radii = slow_radii(real, k), slow_radii(fake, k)
@@ -46,7 +48,7 @@ def slow_scores(real: np.ndarray, fake: np.ndarray, k: int) -> ManifoldScores:
     def in_fake_ball(i: int, j: int) -> bool:
         return math.dist(real[i], fake[j]) < fake_radii[j]
 
-    return ManifoldScores(
+    return dict(
         precision=sum(any(in_real_ball(i, j) for i in range(n)) for j in range(m)) / m,
         recall=sum(any(in_fake_ball(i, j) for j in range(m)) for i in range(n)) / n,
         density=sum(in_real_ball(i, j) for i in range(n) for j in range(m)) / (k * m),
@@ -58,9 +60,9 @@ def slow_scores(real: np.ndarray, fake: np.ndarray, k: int) -> ManifoldScores:
 @pytest.mark.parametrize("shift", [0.0, 1.0, 100.0])
 def test_manifold_scores_by_loops(k: int, shift: float) -> None:
     real, fake = normal(1, 60, 3), 0.7 * normal(2, 50, 3) + shift
-    found = dataclasses.astuple(manifold_scores(real, fake, k))
-    assert found == pytest.approx(dataclasses.astuple(slow_scores(real, fake, k)), abs=1e-12)
-    assert (shift == 100.0) == (found == (0.0, 0.0, 0.0, 0.0))
+    found = scores(real, fake, k)
+    assert found == pytest.approx(slow_scores(real, fake, k), abs=1e-12)
+    assert (shift == 100.0) == (not any(found.values()))
 
 
 def test_manifold_contributions() -> None:
@@ -70,7 +72,6 @@ def test_manifold_contributions() -> None:
     assert found.density.tolist() == [2.0, 2.0, 1.0]
     for each in (found.precision, found.coverage, found.recall):
         assert each.tolist() == [1.0, 1.0, 1.0]
-    assert found.scores() == ManifoldScores(1.0, 1.0, 5 / 3, 1.0)
     away = manifold_contributions(real, fake + 10.0, k=1)
     assert away.precision.tolist() == [1.0, 1.0, 0.0]
     assert away.density.tolist() == [1.0, 1.0, 0.0]
@@ -83,20 +84,20 @@ def test_a_generator_that_copies_all_real_samples(offset: float) -> None:
     """Every radius ends at a copy, which lies outside: no rounding may put it inside."""
     real = normal(3, 300, 16) + offset
     copies = real[np.random.default_rng(4).permutation(300)]
-    assert manifold_scores(real, copies) == ManifoldScores(1.0, 1.0, 1.0, 1.0)
+    assert scores(real, copies) == dict.fromkeys(SCORES, 1.0)
 
 
 def test_a_collapsed_generator() -> None:
     real = normal(5, 300, 8)
-    found = manifold_scores(real, np.repeat(real[:1], 200, axis=0))
-    assert (found.precision, found.recall) == (1.0, 0.0) and found.coverage < 0.1
+    found = scores(real, np.repeat(real[:1], 200, axis=0))
+    assert (found["precision"], found["recall"]) == (1.0, 0.0) and found["coverage"] < 0.1
 
 
 def test_scores_of_real_samples_are_those_of_the_theory() -> None:
-    found = [manifold_scores(*real_halves(seed)) for seed in range(3)]
+    found = [scores(*real_halves(seed)) for seed in range(3)]
     # Naeem et al. 2020, lemmas 1 and 2: E density = 1, E coverage is near 1 - 2^-k.
-    assert np.mean([each.density for each in found]) == pytest.approx(1.0, abs=0.05)
-    assert np.mean([each.coverage for each in found]) == pytest.approx(1 - 2**-5, abs=0.02)
+    assert np.mean([each["density"] for each in found]) == pytest.approx(1.0, abs=0.05)
+    assert np.mean([each["coverage"] for each in found]) == pytest.approx(1 - 2**-5, abs=0.02)
 
 
 def test_small_blocks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +106,7 @@ def test_small_blocks_give_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     for block_numbers in (2**22, 200, 1):
         monkeypatch.setattr(arrays, "_BLOCK_NUMBERS", block_numbers)
         arrays_found = (*nearest(fake, real, 4), nearest_other(real, 3))
-        found.append(([each.tolist() for each in arrays_found], manifold_scores(real, fake)))
+        found.append(([each.tolist() for each in arrays_found], scores(real, fake)))
     assert found[0] == found[1] == found[2]
 
 
@@ -132,28 +133,14 @@ def test_nearest_other_by_loops() -> None:
         assert nearest_other(points, k).tolist() == pytest.approx(slow_radii(points, k))
 
 
-def test_near_duplicates() -> None:
-    # Gaps to the nearest other: 1, 1, 2, 0, 0, 50.
-    points = np.array([[0.0], [1.0], [3.0], [50.0], [50.0], [100.0]])
-    for threshold, count in ((0.0, 2), (0.99, 2), (1.0, 4), (2.0, 5), (50.0, 6)):
-        assert near_duplicates(points, threshold) == count / 6
-    # Copies are found at any threshold, also far from the origin.
-    assert near_duplicates(np.repeat(normal(12, 10, 5) + 1e6, 3, axis=0), 0.0) == 1.0
-
-
-def test_memorised() -> None:
-    train = np.array([[0.0], [10.0], [20.0]])
-    fake = np.array([[0.5], [12.0], [20.0], [27.0]])
-    for threshold, count in ((0.0, 1), (0.5, 2), (2.0, 3)):
-        assert memorised(fake, train, threshold) == count / 4
-    assert memorised(train + 0.1, train, 0.2) == 1.0
+def test_copies_are_at_no_distance_also_far_from_the_origin() -> None:
+    assert not nearest_other(np.repeat(normal(12, 10, 5) + 1e6, 3, axis=0)).any()
 
 
 def test_duplicate_threshold() -> None:
     # Gaps to the nearest other: 1, 1, 2, 3, ..., 100; 1% of the way is between the first two.
     points = np.cumsum(np.arange(101.0))[:, None]
     assert duplicate_threshold(points) == 1.0
-    assert near_duplicates(points, duplicate_threshold(points)) == 2 / 101
 
 
 def test_real_samples_are_near_duplicates_as_often_as_nominal() -> None:
@@ -161,17 +148,18 @@ def test_real_samples_are_near_duplicates_as_often_as_nominal() -> None:
     for seed in range(40):
         real, held_out = real_halves(seed)
         threshold = duplicate_threshold(real)
-        duplicates.append(near_duplicates(held_out, threshold))
-        copies.append(memorised(held_out, real, threshold))
+        duplicates.append(np.mean(nearest_other(held_out) <= threshold))
+        copies.append(np.mean(nearest(held_out, real)[1] <= threshold))
     assert 0.008 < np.mean(duplicates) < 0.015
     assert 0.008 < np.mean(copies) < 0.015
     # A generator that adds a little noise to a tenth of its training images.
     noisy = real[:90] + np.random.default_rng(0).normal(0.0, 0.5, [90, 64])
-    assert memorised(np.concatenate([noisy, held_out[:808]]), real, threshold) > 0.1
+    distances = nearest(np.concatenate([noisy, held_out[:808]]), real)[1]
+    assert np.mean(distances <= threshold) > 0.1
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-@pytest.mark.parametrize("measure", [manifold_scores, nearest])
+@pytest.mark.parametrize("measure", [manifold_contributions, nearest])
 def test_features_that_are_not_finite(measure: Callable[..., object], bad: float) -> None:
     fine, broken = normal(13, 8, 3), normal(14, 8, 3)
     broken[5, 2] = bad
@@ -186,8 +174,8 @@ def test_too_few_samples() -> None:
     few, enough = normal(15, 5, 3), normal(16, 6, 3)
     for pair in ((few, enough), (enough, few)):
         with pytest.raises(UserError, match="5 samples where 6 are needed: raise --count"):
-            manifold_scores(*pair)
+            manifold_contributions(*pair)
     with pytest.raises(UserError, match="1 samples where 2 are needed"):
-        near_duplicates(few[:1], 1.0)
+        nearest_other(few[:1])
     with pytest.raises(UserError, match="5 samples where 6 are needed"):
         nearest(enough, few, 6)

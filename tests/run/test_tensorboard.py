@@ -17,6 +17,6 @@ def test_events_go_where_vertex_ai_shows_them(
         monkeypatch.setenv("AIP_TENSORBOARD_RESOURCE_NAME", "projects/1/locations/r/tensorboards/2")
     writer = TensorBoardWriter(str(tmp_path), resumed_step=0)
     writer.scalars(1, {"loss/generator": 1.0})
-    writer.close()
+    writer.writer.close()
     found = {path.parent for path in tmp_path.rglob("events.out.tfevents.*")}
     assert found == {logs if on_vertex else tmp_path / "tensorboard"}

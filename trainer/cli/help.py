@@ -89,7 +89,7 @@ def version() -> str:
 
 def help_of(mode: str) -> str:
     """The examples and flags of one mode, and the fields of its config without their meaning."""
-    lines = [f"--mode={mode} {_WHAT[mode]}.", *_EXAMPLES[mode].splitlines(), "", *_flags_of(mode)]
+    lines = _about(mode)
     if mode in MODES_OF["config"]:
         lines += ["", "Fields of the config, --config.FIELD=VALUE (--helpfull: what each means):"]
         for _, fields in itertools.groupby(meanings(Config()), lambda name: name.split(".")[0]):
@@ -103,8 +103,7 @@ def whole_help() -> str:
     """All modes, all flags, all fields."""
     lines = []
     for mode in MODES:
-        lines += [f"--mode={mode} {_WHAT[mode]}.", *_EXAMPLES[mode].splitlines(), ""]
-        lines += [*_flags_of(mode), ""]
+        lines += [*_about(mode), ""]
     lines += ["Fields of the config, with their defaults:"]
     for field, meaning in meanings(Config()).items():
         lines += [f"  --config.{field}", *_wrapped(meaning, indent=6)]
@@ -116,8 +115,8 @@ def whole_help() -> str:
     return "\n".join([*lines, "", _EXIT_CODES])
 
 
-def _flags_of(mode: str) -> list[str]:
-    lines = ["Flags:"]
+def _about(mode: str) -> list[str]:
+    lines = [f"--mode={mode} {_WHAT[mode]}.", *_EXAMPLES[mode].splitlines(), "", "Flags:"]
     for name, modes in MODES_OF.items():
         if mode in modes:
             lines += _described(flags.FLAGS[name])

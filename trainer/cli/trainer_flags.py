@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from absl import flags
 from ml_collections import config_flags
@@ -18,139 +17,105 @@ from trainer.config_fields import fields_of_name, is_field, unknown_field_messag
 from trainer.errors import UserError
 
 MODES = ("train", "sample", "export", "evaluate", "report", "preflight")
-MODES_OF: dict[str, tuple[str, ...]] = {}
+MODES_OF: dict[str, tuple[str, ...]] = {
+    "config": ("train", "evaluate", "preflight"),
+    "run_dir": ("train", "sample", "export", "evaluate", "report"),
+    "strategy": ("train",),
+    "topology": ("preflight",),
+    "logical_devices": ("train",),
+    "deterministic": ("train",),
+    "compile_cache": ("train",),
+    "checkpoint": ("sample", "export", "evaluate"),
+    "count": ("sample", "evaluate"),
+    "sample_seed": ("sample", "evaluate"),
+    "output": ("sample", "export", "evaluate", "report", "preflight"),
+    "label": ("sample",),
+    "truncation": ("sample",),
+    "interpolation_steps": ("sample",),
+    "sweep": ("train",),
+    "sweep_processes": ("train",),
+}
 """The modes that use a flag, by the flag's name."""
-
-
-def _used_by(modes: str, holder: flags.FlagHolder[Any]) -> flags.FlagHolder[Any]:
-    MODES_OF[holder.name] = tuple(modes.split())
-    return holder
-
 
 register_parsers()
 _config_arguments: list[str] = []
-CONFIG = _used_by(
-    "train evaluate preflight",
-    config_flags.DEFINE_config_dataclass(
-        "config",
-        Config(),
-        "The file of the config or, of those in configs/, its name, such as mnist; left out: "
-        f"{config_files.DEFAULT}. evaluate: where the real images are; left out: as each run.",
-        parse_fn=config_files.load_config,
-        # In place of sys.argv, whose --config.* would be applied here and now, errors uncaught.
-        sys_argv=_config_arguments,
-    ),
+CONFIG = config_flags.DEFINE_config_dataclass(
+    "config",
+    Config(),
+    "The file of the config or, of those in configs/, its name, such as mnist; left out: "
+    f"{config_files.DEFAULT}. evaluate: where the real images are; left out: as each run.",
+    parse_fn=config_files.load_config,
+    # In place of sys.argv, whose --config.* would be applied here and now, errors uncaught.
+    sys_argv=_config_arguments,
 )
 MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
-RUN_DIR = _used_by(
-    "train sample export evaluate report",
-    flags.DEFINE_string(
-        "run_dir",
-        None,
-        "Run directory, local or gs://; left out: runs/NAME, the name being the config's. evaluate "
-        "and report: one or more, separated by commas; evaluate takes SavedModels too.",
-    ),
+RUN_DIR = flags.DEFINE_string(
+    "run_dir",
+    None,
+    "Run directory, local or gs://; left out: runs/NAME, the name being the config's. evaluate "
+    "and report: one or more, separated by commas; evaluate takes SavedModels too.",
 )
-STRATEGY = _used_by(
-    "train",
-    flags.DEFINE_enum(
-        "strategy",
-        "auto",
-        ["auto", "cpu", "mirrored", "multiworker", "tpu"],
-        "Where to train; auto: the best that this machine has.",
-    ),
+STRATEGY = flags.DEFINE_enum(
+    "strategy",
+    "auto",
+    ["auto", "cpu", "mirrored", "multiworker", "tpu"],
+    "Where to train; auto: the best that this machine has.",
 )
-TOPOLOGY = _used_by(
-    "preflight",
-    flags.DEFINE_string(
-        "topology",
-        "v5e:2x2",
-        "The TPU to compile for, its kind (v5e, v5p, v6e) and the shape of its chips; each chip is "
-        "a replica, and so takes whole groups.",
-    ),
+TOPOLOGY = flags.DEFINE_string(
+    "topology",
+    "v5e:2x2",
+    "The TPU to compile for, its kind (v5e, v5p, v6e) and the shape of its chips; each chip is "
+    "a replica, and so takes whole groups.",
 )
-LOGICAL_DEVICES = _used_by(
-    "train",
-    flags.DEFINE_integer(
-        "logical_devices", 0, "Split the CPU into so many devices, to try replicas.", lower_bound=0
-    ),
+LOGICAL_DEVICES = flags.DEFINE_integer(
+    "logical_devices", 0, "Split the CPU into so many devices, to try replicas.", lower_bound=0
 )
-DETERMINISTIC = _used_by(
-    "train",
-    flags.DEFINE_bool(
-        "deterministic", False, "Use only operations whose results never vary; may be slower."
-    ),
+DETERMINISTIC = flags.DEFINE_bool(
+    "deterministic", False, "Use only operations whose results never vary; may be slower."
 )
-COMPILE_CACHE = _used_by(
-    "train",
-    flags.DEFINE_string(
-        "compile_cache",
-        None,
-        "A folder where compiled programs are kept for the next start; the first is slower.",
-    ),
+COMPILE_CACHE = flags.DEFINE_string(
+    "compile_cache",
+    None,
+    "A folder where compiled programs are kept for the next start; the first is slower.",
 )
-CHECKPOINT = _used_by(
-    "sample export evaluate",
-    flags.DEFINE_string("checkpoint", "", "best, or step-N; left out: the newest."),
+CHECKPOINT = flags.DEFINE_string("checkpoint", "", "best, or step-N; left out: the newest.")
+COUNT = flags.DEFINE_integer(
+    "count",
+    None,
+    "sample: images, or rows of an interpolation; left out: 64. evaluate: samples; left out: "
+    "evaluation.images of the config.",
+    lower_bound=1,
 )
-COUNT = _used_by(
-    "sample evaluate",
-    flags.DEFINE_integer(
-        "count",
-        None,
-        "sample: images, or rows of an interpolation; left out: 64. evaluate: samples; left out: "
-        "evaluation.images of the config.",
-        lower_bound=1,
-    ),
+SAMPLE_SEED = flags.DEFINE_integer(
+    "sample_seed", 0, "Decides the latents.", lower_bound=0, upper_bound=2**31 - 1
 )
-SAMPLE_SEED = _used_by(
-    "sample evaluate",
-    flags.DEFINE_integer(
-        "sample_seed", 0, "Decides the latents.", lower_bound=0, upper_bound=2**31 - 1
-    ),
+OUTPUT = flags.DEFINE_string(
+    "output",
+    None,
+    "sample: FILE.png (a grid), FILE.npz or a folder; left out: RUN_DIR/samples/seed_S.png. "
+    "export: a folder; left out: RUN_DIR/export. evaluate, preflight: FILE.json. "
+    "report: FILE.html.",
 )
-OUTPUT = _used_by(
-    "sample export evaluate report preflight",
-    flags.DEFINE_string(
-        "output",
-        None,
-        "sample: FILE.png (a grid), FILE.npz or a folder; left out: RUN_DIR/samples/seed_S.png. "
-        "export: a folder; left out: RUN_DIR/export. evaluate, preflight: FILE.json. "
-        "report: FILE.html.",
-    ),
+LABEL = flags.DEFINE_integer(
+    "label", None, "The class, of a conditional model; left out: each in turn.", lower_bound=0
 )
-LABEL = _used_by(
-    "sample",
-    flags.DEFINE_integer(
-        "label", None, "The class, of a conditional model; left out: each in turn.", lower_bound=0
-    ),
+TRUNCATION = flags.DEFINE_float(
+    "truncation",
+    math.inf,
+    "Keep latents within so many standard deviations; 1 or less: fewer outliers, less variety.",
 )
-TRUNCATION = _used_by(
-    "sample",
-    flags.DEFINE_float(
-        "truncation",
-        math.inf,
-        "Keep latents within so many standard deviations; 1 or less: fewer outliers, less variety.",
-    ),
+INTERPOLATION_STEPS = flags.DEFINE_integer(
+    "interpolation_steps", 0, "Above 0: images from one latent to another.", lower_bound=0
 )
-INTERPOLATION_STEPS = _used_by(
-    "sample",
-    flags.DEFINE_integer(
-        "interpolation_steps", 0, "Above 0: images from one latent to another.", lower_bound=0
-    ),
+SWEEP = flags.DEFINE_multi_string(
+    "sweep",
+    [],
+    "FIELD=VALUE,VALUE: a run for each value, in folders of RUN_DIR; several: all "
+    "combinations. Where a value is itself a list, semicolons part the values, in quotes: "
+    "--sweep='model.generator_filters=128,96,64;64,48,32'.",
 )
-SWEEP = _used_by(
-    "train",
-    flags.DEFINE_multi_string(
-        "sweep",
-        [],
-        "FIELD=VALUE,VALUE: a run for each value, in folders of RUN_DIR; several: all "
-        "combinations. Where a value is itself a list, semicolons part the values, in quotes: "
-        "--sweep='model.generator_filters=128,96,64;64,48,32'.",
-    ),
-)
-SWEEP_PROCESSES = _used_by(
-    "train", flags.DEFINE_integer("sweep_processes", 1, "Runs of a sweep at a time.", lower_bound=1)
+SWEEP_PROCESSES = flags.DEFINE_integer(
+    "sweep_processes", 1, "Runs of a sweep at a time.", lower_bound=1
 )
 
 

@@ -45,47 +45,35 @@ def replica_batches(
     memory_budget_mib: int,
     shuffle_buffer_images: int,
 ) -> tf.data.Dataset:
-    """The batches of this worker's replicas, without end.
+    """The batches of this worker's replicas, from `start_step` on and without end.
 
     Step by step, and within a step replica by replica: the order in which
-    `tf.distribute.Strategy.distribute_datasets_from_function` hands them out.
-    Replica r of n gets rows [r * B / n, (r + 1) * B / n) of the step's global
-    batch of B.
-
-    Args:
-        records_dir: folder of the shards.
-        manifest: of that folder; its sizes have been checked.
-        seed: decides the order of every epoch.
-        start_step: the first step to be given out.
-        global_batch_size: B, images in a step over all replicas.
-        num_replicas: n, over all workers.
-        first_replica: the first of this worker's replicas.
-        local_replicas: how many replicas this worker has.
-        memory_budget_mib: a set that takes no more is kept in memory as uint8,
-            and its epochs are drawn from all permutations.
-        shuffle_buffer_images: otherwise the records of a few shards at a time
-            are mixed in a buffer of this many.
+    `tf.distribute.Strategy.distribute_datasets_from_function` hands them out. Replica r of n, over
+    all workers, gets rows [r * B / n, (r + 1) * B / n) of the step's global batch of B, a multiple
+    of n. A set that takes no more than the memory budget is kept in memory as uint8, and its
+    epochs are drawn from all permutations; otherwise the records of a few shards at a time are
+    mixed in a buffer. The sizes of the shards must have been checked.
 
     Returns:
-        A dataset of pairs: images, uint8 [B / n, H, W, C], and labels, int32
-        [B / n], -1 where there are none. Iterating over it (or, in memory,
-        this call) raises tf.errors.DataLossError at a damaged record;
-        TensorFlow does not name the file, `prepare --verify` does.
+        A dataset of pairs: images, uint8 [B / n, H, W, C], and labels, int32 [B / n], -1 where
+        there are none. Iterating over it (or, in memory, this call) raises tf.errors.DataLossError
+        at a damaged record; TensorFlow does not name the file, `prepare --verify` does.
 
     Raises:
-        UserError: fewer images than a batch, or a batch that the replicas
-            cannot share equally.
+        UserError: fewer images than a batch.
     """
-    _check_batch_size(manifest, global_batch_size, num_replicas)
-    per_replica = global_batch_size // num_replicas
-
+    if manifest.num_images < global_batch_size:
+        raise UserError(
+            f"the set has {manifest.num_images} images, fewer than a batch of "
+            f"{global_batch_size}: lower --config.train.global_batch_size."
+        )
     if fits_in_memory(manifest, memory_budget_mib):
         epoch_in_order, read = _from_memory(records_dir, manifest, seed)
     else:
         epoch_in_order, read = _from_shards(records_dir, manifest, seed, shuffle_buffer_images)
 
     def own_rows(batch: tf.Tensor) -> tf.Tensor:
-        rows = tf.reshape(batch, [num_replicas, per_replica])
+        rows = tf.reshape(batch, [num_replicas, global_batch_size // num_replicas])
         return rows[first_replica : first_replica + local_replicas]
 
     first_epoch, position = divmod(start_step * global_batch_size, manifest.num_images)
@@ -126,19 +114,6 @@ def _options() -> tf.data.Options:
     # waits for it (TensorFlow 2.21). Without it, AUTOTUNE means as many calls as cores.
     options.autotune.enabled = False
     return options
-
-
-def _check_batch_size(manifest: Manifest, global_batch_size: int, num_replicas: int) -> None:
-    if manifest.num_images < global_batch_size:
-        raise UserError(
-            f"the set has {manifest.num_images} images, fewer than a batch of "
-            f"{global_batch_size}: lower --config.train.global_batch_size."
-        )
-    if global_batch_size % num_replicas:
-        raise UserError(
-            f"a batch of {global_batch_size} does not divide over {num_replicas} replicas: "
-            f"make --config.train.global_batch_size a multiple of {num_replicas}."
-        )
 
 
 def _load(records_dir: str, manifest: Manifest) -> tuple[tf.Tensor, tf.Tensor]:

@@ -3,6 +3,7 @@
 import tensorflow as tf
 from tqdm import tqdm
 
+from trainer.config import Config
 from trainer.data import sources, tfrecord
 from trainer.data.tfrecord import Manifest
 from trainer.errors import UserError
@@ -63,39 +64,33 @@ def prepare(
     return manifest
 
 
-def prepared_records(
-    records_dir: str,
-    spec: str,
-    *,
-    shards: int,
-    resolution: int,
-    channels: int,
-    num_classes: int = 0,
-) -> Manifest:
-    """The records that a model trains on, prepared first if they are not there.
+def prepared_records(config: Config, num_classes: int = 0) -> Manifest:
+    """The records that a config names, prepared first if they are not there.
 
-    A folder that is there is taken whatever it was made from, as long as its
-    images have the model's shape and, for a conditional model, its classes.
+    A folder that is there is taken whatever it was made from, as long as its images have the
+    model's shape and, where `num_classes` is not 0, so many classes.
 
     Raises:
         UserError: as `prepare`, or images of another shape or with other classes.
     """
-    if not tfrecord.has_manifest(records_dir):
-        prepare(spec, records_dir, shards, resolution, channels)
-    manifest = tfrecord.read_manifest(records_dir)
-    tfrecord.check_sizes(records_dir, manifest)
-    wanted = (resolution, resolution, channels)
+    data, model = config.data, config.model
+    if not tfrecord.has_manifest(data.records_dir):
+        prepare(data.source, data.records_dir, data.shards, model.resolution, model.channels)
+    manifest = tfrecord.read_manifest(data.records_dir)
+    tfrecord.check_sizes(data.records_dir, manifest)
+    wanted = (model.resolution, model.resolution, model.channels)
     if manifest.image_shape != wanted:
         raise UserError(
-            f"{records_dir} holds images of {'x'.join(map(str, manifest.image_shape))} and the "
-            f"model makes {'x'.join(map(str, wanted))}: choose another --config.data.records_dir, "
-            "or set --config.model.resolution and --config.model.channels."
+            f"{data.records_dir} holds images of {'x'.join(map(str, manifest.image_shape))} and "
+            f"the model makes {'x'.join(map(str, wanted))}: choose another "
+            "--config.data.records_dir, or set --config.model.resolution and "
+            "--config.model.channels."
         )
     if num_classes and num_classes != len(manifest.class_names):
         raise UserError(
-            f"{records_dir} holds images of {len(manifest.class_names)} classes and the model is "
-            f"conditional on {num_classes}: set --config.model.num_classes to the classes of the "
-            "data, or to 0 for a model without labels."
+            f"{data.records_dir} holds images of {len(manifest.class_names)} classes and the model "
+            f"is conditional on {num_classes}: set --config.model.num_classes to the classes of "
+            "the data, or to 0 for a model without labels."
         )
     return manifest
 

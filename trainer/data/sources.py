@@ -1,13 +1,8 @@
 """Where images come from: one function for each kind of source, all giving the same `Source`.
 
-    digits        1,797 handwritten digits of 8x8 pixels that come with scikit-learn, as 28x28
-    idx:DIR       files of MNIST or Fashion-MNIST; idx-test:DIR, those of their test sets
-    tfds:NAME     training split of a TensorFlow dataset
-    images:DIR    folder of PNG and JPEG files; sub-folders are classes
-    npz:FILE      arrays `images` and `labels`, or `x_train` and `y_train`
-
-Examples come in an order shuffled by a fixed seed, because many sets are sorted
-by class and a trainer that streams them mixes only a window of images.
+The forms are described in prepare.py, for --help; an .npz may also hold `x_train` and `y_train`.
+Examples come in an order shuffled by a fixed seed, because many sets are sorted by class and a
+trainer that streams them mixes only a window of images.
 """
 
 import dataclasses
@@ -60,7 +55,7 @@ def open_source(spec: str, resolution: int | None = None, channels: int | None =
     """Opens a source and brings its images to one square shape.
 
     Args:
-        spec: one of the forms in the module's docstring.
+        spec: one of `FORMS`.
         resolution: height and width to scale to. Left out: as they are, the
             shorter side where they are not square, or DEFAULT_RESOLUTION where
             the images differ in size.

@@ -147,11 +147,7 @@ def serialize(image: Uint8Array, label: int, encoding: Encoding) -> bytes:
 
 
 def parse_batch(serialized: tf.Tensor, manifest: Manifest) -> tuple[tf.Tensor, tf.Tensor]:
-    """Decodes records, many at once because that is several times faster than one by one.
-
-    Args:
-        serialized: string [B].
-        manifest: of the folder that the records come from.
+    """Decodes records, string [B]; many at once is several times faster than one by one.
 
     Returns:
         Images, uint8 [B, H, W, C], and labels, int32 [B], -1 where there is none.
@@ -237,7 +233,10 @@ def check_sizes(records_dir: str, manifest: Manifest) -> None:
         UserError: names the shard, the stated and the found size.
     """
     # One listing of a bucket in place of a request for each shard.
-    sizes = file_sizes(records_dir) if is_gs(records_dir) else _local_sizes(records_dir)
+    if is_gs(records_dir):
+        sizes = file_sizes(records_dir)
+    else:
+        sizes = {entry.name: entry.stat().st_size for entry in os.scandir(records_dir)}
     for shard in manifest.shards:
         path, found = tf.io.gfile.join(records_dir, shard.file), sizes.get(shard.file)
         if found is None:
@@ -270,7 +269,3 @@ def sha256_of(path: str) -> str:
         while block := file.read(_READ_BYTES):
             digest.update(block)
     return digest.hexdigest()
-
-
-def _local_sizes(records_dir: str) -> dict[str, int]:
-    return {entry.name: entry.stat().st_size for entry in os.scandir(records_dir)}

@@ -48,13 +48,8 @@ def quality_alarms(
 ) -> list[Alarm]:
     """Alarms about collapse and memorisation.
 
-    Args:
-        values: the newest measures, by their short names such as `recall`.
-        floor: what real images score, under the same names.
-        earlier: the measures of earlier evaluations, oldest first.
-
-    Returns:
-        Empty: nothing to worry about.
+    All measures are under their short names, such as `recall`: the newest, those of real images,
+    and those of earlier evaluations.
     """
 
     def collapse(what: str) -> None:
@@ -88,11 +83,7 @@ def quality_alarms(
 
 
 def discriminator_alarms(metrics: dict[str, float]) -> list[Alarm]:
-    """Alarms about a discriminator that has won or does not react.
-
-    Args:
-        metrics: means since the last line, under their TensorBoard names; others are silent.
-    """
+    """Alarms about a D that has won or does not react, by means under their TensorBoard names."""
     if "discriminator/real_probability" not in metrics:
         return []
     real, fake = (metrics[f"discriminator/{kind}_probability"] for kind in ("real", "fake"))

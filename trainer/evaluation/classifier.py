@@ -8,7 +8,6 @@ one .npz without pickled objects; all arithmetic is float32.
 import dataclasses
 import hashlib
 import io
-import math
 import zipfile
 import zlib
 from typing import Any, Self
@@ -122,24 +121,18 @@ class Classifier:
         return network
 
     def _check_weights(self, path: str) -> None:
-        for name, weight, shape in zip(
-            _NAMES, self.weights, _shapes(self.image_shape, self.num_classes), strict=True
-        ):
-            if weight.dtype != "<f2" or weight.shape != shape:
+        built = build_network(self.image_shape, self.num_classes, seed=0).weights
+        for name, weight, wanted in zip(_NAMES, self.weights, built, strict=True):
+            if weight.dtype != "<f2" or weight.shape != wanted.shape:
                 raise UserError(
                     f"{path} has {name} of {weight.dtype} {list(weight.shape)}, not float16 "
-                    f"{list(shape)}: train it again with "
+                    f"{list(wanted.shape)}: train it again with "
                     "python -m trainer.evaluation.train_classifier."
                 )
 
 
 def build_network(image_shape: tuple[int, int, int], num_classes: int, seed: int) -> keras.Model:
-    """The network before training.
-
-    Args:
-        image_shape: H, W, C of any size.
-        num_classes: K.
-        seed: decides the initial weights and the dropout.
+    """The network before training; the seed decides the initial weights and the dropout.
 
     Returns:
         A model from images, uint8 [N, H, W, C], to features, float32 [N, 64], at least 0, and
@@ -169,17 +162,3 @@ def build_network(image_shape: tuple[int, int, int], num_classes: int, seed: int
     features = dense(FEATURE_SIZE, "relu", next(seeds))(x)
     x = keras.layers.Dropout(_DROPOUT, seed=next(seeds))(features)
     return keras.Model(images, [features, dense(num_classes, None, next(seeds))(x)])
-
-
-def _shapes(image_shape: tuple[int, int, int], num_classes: int) -> tuple[tuple[int, ...], ...]:
-    """The shapes of the weights, in their order."""
-    height, width, channels = image_shape
-    first, second = _FILTERS
-    places = math.ceil(height / 4) * math.ceil(width / 4)
-    kernels = (
-        (_KERNEL_SIZE, _KERNEL_SIZE, channels, first),
-        (_KERNEL_SIZE, _KERNEL_SIZE, first, second),
-        (places * second, FEATURE_SIZE),
-        (FEATURE_SIZE, num_classes),
-    )
-    return tuple(shape for kernel in kernels for shape in (kernel, kernel[-1:]))

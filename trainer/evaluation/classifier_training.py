@@ -27,17 +27,14 @@ Labelled = tuple[np.ndarray, np.ndarray]  # images, uint8 [N, H, W, C], and labe
 def train_classifier(
     records_dir: str, output: str, epochs: int = 20, seed: int = 0, test_source: str = ""
 ) -> float:
-    """Trains a classifier on prepared records and writes its weights.
+    """Trains a classifier on prepared records, which need labels, and writes its weights as .npz.
 
     Images are shifted by up to 2 pixels at random, the border repeated. Adam, its learning
     rate falling from 0.001 to 0 along half a cosine. The same seed gives the same
     weights on the same machine.
 
     Args:
-        records_dir: folder of the records, which need labels.
-        output: the .npz to write.
-        epochs: passes over the images.
-        seed: decides initial weights, order, shifts and dropout.
+        records_dir, output, epochs, seed: the flags of these names.
         test_source: see `sources.open_source`; accuracy is measured on its images. Empty: on
             every 10th image of the records, which is then not trained on.
 

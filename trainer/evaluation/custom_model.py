@@ -6,7 +6,6 @@ repeated for a model that takes more channels. The model's first output (of a Sa
 name) is flattened and taken as features. A SavedModel is a program: load only those you trust.
 """
 
-import dataclasses
 import hashlib
 import math
 import os
@@ -17,22 +16,8 @@ import tensorflow as tf
 
 from trainer.errors import UserError
 
-_READ_BYTES = 1 << 20
-
-
-@dataclasses.dataclass(frozen=True)
-class CustomModel:
-    """A model, ready for images of one shape.
-
-    Attributes:
-        stem: its file's name without the ending.
-        content_hash: the first 8 hexadecimal digits of the sha256 of its files.
-        network: from uint8 [B, H, W, C] to features, a tuple of one float [B, D].
-    """
-
-    stem: str
-    content_hash: str
-    network: Callable[[tf.Tensor], tuple[tf.Tensor]]
+Network = Callable[[tf.Tensor], tuple[tf.Tensor, ...]]
+"""From uint8 [B, H, W, C] to float features [B, D] and, of a classifier, logits [B, K]."""
 
 
 def is_custom_model(path: str) -> bool:
@@ -42,12 +27,12 @@ def is_custom_model(path: str) -> bool:
     return bool(tf.io.gfile.exists(tf.io.gfile.join(path, "saved_model.pb")))
 
 
-def load_custom_model(path: str, image_shape: tuple[int, int, int]) -> CustomModel:
-    """Loads a model that takes one float32 batch of images.
+def load_custom_model(path: str, image_shape: tuple[int, int, int]) -> tuple[str, str, Network]:
+    """Loads a model, local or gs://, that takes one float32 batch of images of shape H, W, C.
 
-    Args:
-        path: for which `is_custom_model` holds; local or gs://.
-        image_shape: H, W, C of the images to come.
+    Returns:
+        Its file's name without the ending, the first 8 hexadecimal digits of the sha256 of its
+        files, and the network, which gives features only.
 
     Raises:
         UserError: it cannot be loaded, or takes or gives something else.
@@ -83,7 +68,7 @@ def load_custom_model(path: str, image_shape: tuple[int, int, int]) -> CustomMod
         # The size of the output is known to the eager one, not always to a traced one.
         return (tf.reshape(first_output(x), [-1, math.prod(output.shape[1:])]),)
 
-    return CustomModel(os.path.basename(path).removesuffix(".keras"), _hash(path), network)
+    return os.path.basename(path).removesuffix(".keras"), _hash(path), network
 
 
 def _load_keras(path: str) -> tuple[tf.TensorSpec, Callable[[tf.Tensor], tf.Tensor]]:
@@ -145,6 +130,5 @@ def _hash(path: str) -> str:
     for each in paths:
         digest.update(each.removeprefix(path).encode())
         with tf.io.gfile.GFile(each, "rb") as file:
-            while block := file.read(_READ_BYTES):
-                digest.update(block)
+            digest.update(file.read())
     return digest.hexdigest()[:8]

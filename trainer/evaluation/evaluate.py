@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import json
 from collections.abc import Callable, Iterable
 
 import numpy as np
@@ -64,10 +63,6 @@ class Evaluation:
     sampling_seed: int
     records: str
 
-    def to_json(self) -> str:
-        """Indented JSON."""
-        return json.dumps(dataclasses.asdict(self), indent=2) + "\n"
-
     def table(self) -> str:
         """The measures as a text table."""
         lines = [f"{'':34}{'value':>10}  {'95% interval':>22}{'real vs real':>14}"]
@@ -81,11 +76,7 @@ class Evaluator:
     """Compares samples with one half of some real images, and the other half for the floor."""
 
     def __init__(self, reference: Reference, count: int) -> None:
-        """Prepares everything that does not depend on the samples.
-
-        Args:
-            reference: of the training images.
-            count: N, samples that will be given.
+        """Prepares everything that does not depend on the `count` samples to come.
 
         Raises:
             UserError: N is too small for the extractor, or too large for the set.
@@ -108,13 +99,7 @@ class Evaluator:
     def evaluate(
         self, images: Iterable[np.ndarray], source: str, step: int | None, sampling_seed: int
     ) -> Evaluation:
-        """Scores generated images.
-
-        Args:
-            images: blocks of uint8 [n, H, W, C], `count` images in all.
-            source: where they come from.
-            step: of the checkpoint, if it is one.
-            sampling_seed: that the images were drawn with.
+        """Scores generated images, blocks of uint8 [n, H, W, C], `count` images in all.
 
         Raises:
             UserError: the features are not finite.

@@ -14,7 +14,6 @@ import dataclasses
 import difflib
 import hashlib
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +21,7 @@ import tensorflow as tf
 
 from trainer.errors import UserError
 from trainer.evaluation.classifier import FILE_NAME, Classifier
-from trainer.evaluation.custom_model import is_custom_model, load_custom_model
+from trainer.evaluation.custom_model import Network, is_custom_model, load_custom_model
 
 NAMES = ("auto", "mnist", "records", "random")
 
@@ -32,9 +31,6 @@ _BLOCK_PIXELS_AT_MOST = 2**21  # 8 images of 512x512
 _RANDOM_SEED = 0
 _RANDOM_KERNEL_SIZE = 5
 _RANDOM_FILTERS = (32, 64, 64)
-
-Network = Callable[[tf.Tensor], tuple[tf.Tensor, ...]]
-"""From uint8 [B, H, W, C] to float features [B, D] and, of a classifier, logits [B, K]."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,15 +60,11 @@ class Extractor:
     """
 
     def __init__(
-        self, stem: str, content_hash: str, image_shape: tuple[int, int, int], network: Network
+        self, image_shape: tuple[int, int, int], stem: str, content_hash: str, network: Network
     ) -> None:
         """Compiles the network, and computes one block to see what comes out.
 
-        Args:
-            stem: how the name begins.
-            content_hash: how it ends.
-            image_shape: H, W, C of the images.
-            network: from a block of images to features.
+        `image_shape` is H, W, C; the name begins with `stem` and ends with `content_hash`.
         """
         height, width, _ = image_shape
         block_images = max(1, _BLOCK_PIXELS_AT_MOST // (height * width))
@@ -100,12 +92,7 @@ class Extractor:
 
 
 def load_extractor(name: str, records_dir: str, image_shape: tuple[int, int, int]) -> Extractor:
-    """The extractor of a name.
-
-    Args:
-        name: one of the module's docstring.
-        records_dir: the folder of the real images, where their classifier is.
-        image_shape: H, W, C of the images to come.
+    """The extractor of a name in the module's docstring, for images of the shape H, W, C.
 
     Raises:
         UserError: an unknown name, a file that is missing or damaged, or a network for images
@@ -115,8 +102,7 @@ def load_extractor(name: str, records_dir: str, image_shape: tuple[int, int, int
     if name == "auto":
         name = "records" if tf.io.gfile.exists(classifier_path) else "random"
     if name == "random":
-        content_hash, network = _random_network(image_shape[2])
-        return Extractor("random", content_hash, image_shape, network)
+        return Extractor(image_shape, "random", *_random_network(image_shape[2]))
     if name == "mnist":
         mend = "set --config.evaluation.extractor to records, random or a model of your own."
         return _of_classifier(name, str(_MNIST), image_shape, mend)
@@ -130,8 +116,7 @@ def load_extractor(name: str, records_dir: str, image_shape: tuple[int, int, int
             )
         return _of_classifier(name, classifier_path, image_shape, f"make it again with {train}.")
     if is_custom_model(name):
-        own = load_custom_model(name, image_shape)
-        return Extractor(own.stem, own.content_hash, image_shape, own.network)
+        return Extractor(image_shape, *load_custom_model(name, image_shape))
     near = difflib.get_close_matches(name, NAMES, n=1)
     hint = f"; did you mean {near[0]}?" if near else "."
     raise UserError(
@@ -150,9 +135,9 @@ def _of_classifier(name: str, path: str, image_shape: tuple[int, int, int], mend
         )
     network = classifier.network()
     return Extractor(
+        image_shape,
         name,
         classifier.content_hash,
-        image_shape,
         lambda images: tuple(network(images, training=False)),
     )
 

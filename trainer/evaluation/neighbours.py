@@ -17,18 +17,10 @@ _THRESHOLD_SAMPLES = 10_000
 
 
 @dataclasses.dataclass(frozen=True)
-class ManifoldScores:
-    """Precision, recall and coverage in [0, 1]; density is at least 0, about 1 for real data."""
-
-    precision: float
-    recall: float
-    density: float
-    coverage: float
-
-
-@dataclasses.dataclass(frozen=True)
 class ManifoldContributions:
-    """What each sample adds to the four scores: these are the means of the arrays.
+    """What each sample adds to the four scores, which are the means of the arrays.
+
+    Precision, recall and coverage are in [0, 1]; density is at least 0, about 1 for real data.
 
     Attributes:
         precision: float64 [number of fakes], 0 or 1.
@@ -41,20 +33,6 @@ class ManifoldContributions:
     recall: np.ndarray
     density: np.ndarray
     coverage: np.ndarray
-
-    def scores(self) -> ManifoldScores:
-        """The four means."""
-        return ManifoldScores(
-            precision=float(self.precision.mean()),
-            recall=float(self.recall.mean()),
-            density=float(self.density.mean()),
-            coverage=float(self.coverage.mean()),
-        )
-
-
-def manifold_scores(real: np.ndarray, fake: np.ndarray, k: int = 5) -> ManifoldScores:
-    """Precision, recall, density and coverage; see `manifold_contributions`."""
-    return manifold_contributions(real, fake, k).scores()
 
 
 def manifold_contributions(real: np.ndarray, fake: np.ndarray, k: int = 5) -> ManifoldContributions:
@@ -117,11 +95,10 @@ def nearest_other(features: np.ndarray, k: int = 1) -> np.ndarray:
 def duplicate_threshold(real: np.ndarray) -> float:
     """The distance within which 1% of the real samples have another real one.
 
-    So 1% is the share that `near_duplicates` gives as many real samples, and that
-    `memorised` gives real samples that are not in `real`; what exceeds it is the
-    generator's. Neighbours come nearer as a set grows: for `near_duplicates`, give
-    as many reals as there are fakes; for `memorised`, the training set. Not 0.1%,
-    which of 10,000 samples is some five pairs: from one real set to another that
+    So of as many real samples 1% are near-duplicates, and of real samples that are not in `real`
+    1% seem memorised; what exceeds it is the generator's. Neighbours come nearer as a set grows:
+    for near-duplicates, give as many reals as there are fakes; for memorised ones, the training
+    set. Not 0.1%, which of 10,000 samples is some five pairs: from one real set to another that
     share varies by more than half, that of 1% by a fifth (MNIST, 64 components).
     Of a large set, the first 10,000 are asked for their neighbours among all.
 
@@ -132,24 +109,6 @@ def duplicate_threshold(real: np.ndarray) -> float:
     # The nearest of all is the sample itself, or a copy of it.
     distances = nearest(asked, real, count=2)[1][:, 1]
     return float(np.quantile(distances, _DUPLICATE_QUANTILE))
-
-
-def near_duplicates(features: np.ndarray, threshold: float) -> float:
-    """Share of the samples with another within the threshold, which is included.
-
-    Raises:
-        UserError: fewer than 2 samples, or a feature that is not finite.
-    """
-    return float(np.mean(nearest_other(features) <= threshold))
-
-
-def memorised(fake: np.ndarray, train: np.ndarray, threshold: float) -> float:
-    """Share of the fakes with a training image within the threshold, which is included.
-
-    Raises:
-        UserError: a feature that is not finite.
-    """
-    return float(np.mean(nearest(fake, train)[1] <= threshold))
 
 
 def _squared_distances(a: np.ndarray, b: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:

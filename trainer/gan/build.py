@@ -25,25 +25,13 @@ DISCRIMINATORS: dict[Architecture, Callable[[ModelConfig, LayerFactory], Discrim
     "resnet": ResnetDiscriminator,
 }
 DTYPE_POLICIES: dict[Precision, str] = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
-OPTIMIZERS: dict[
-    OptimizerName, Callable[[WarmupThenDecay, OptimizerConfig], keras.optimizers.Optimizer]
-] = {
-    "rmsprop": lambda learning_rate, config: keras.optimizers.RMSprop(
-        learning_rate, rho=config.rho, momentum=config.momentum
-    ),
-    "adam": lambda learning_rate, config: keras.optimizers.Adam(
-        learning_rate, beta_1=config.beta_1, beta_2=config.beta_2
-    ),
-    "adamw": lambda learning_rate, config: keras.optimizers.AdamW(
-        learning_rate,
-        weight_decay=config.weight_decay,
-        beta_1=config.beta_1,
-        beta_2=config.beta_2,
-    ),
-    "sgd": lambda learning_rate, config: keras.optimizers.SGD(
-        learning_rate, momentum=config.momentum
-    ),
+OPTIMIZERS: dict[OptimizerName, tuple[type[keras.optimizers.Optimizer], tuple[str, ...]]] = {
+    "rmsprop": (keras.optimizers.RMSprop, ("rho", "momentum")),
+    "adam": (keras.optimizers.Adam, ("beta_1", "beta_2")),
+    "adamw": (keras.optimizers.AdamW, ("weight_decay", "beta_1", "beta_2")),
+    "sgd": (keras.optimizers.SGD, ("momentum",)),
 }
+"""Each with the fields of the config that are its arguments under the same names."""
 
 
 def build_gan(config: Config) -> Gan:
@@ -115,14 +103,8 @@ def _takes_unit_stride(train: TrainConfig) -> bool:
 
 
 def _build_optimizer(config: OptimizerConfig, model: keras.Model) -> keras.optimizers.Optimizer:
-    learning_rate = WarmupThenDecay(
-        config.learning_rate,
-        config.warmup_steps,
-        config.schedule,
-        config.decay_steps,
-        config.final_share,
-    )
-    optimizer = OPTIMIZERS[config.name](learning_rate, config)
+    kind, fields = OPTIMIZERS[config.name]
+    optimizer = kind(WarmupThenDecay(config), **{name: getattr(config, name) for name in fields})
     optimizer.build(model.trainable_variables)
     return optimizer
 

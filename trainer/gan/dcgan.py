@@ -17,21 +17,16 @@ class DcganGenerator(Generator):
     """A dense layer to R / 2^n pixels a side, n blocks that double it, a convolution, tanh."""
 
     def __init__(self, model: ModelConfig, make: LayerFactory) -> None:
-        super().__init__(model)
-        first, *others = model.generator_filters
-        base = model.resolution // 2 ** len(others)
-        self.project = make.dense(base * base * first)
-        self.reshape = keras.layers.Reshape((base, base, first), dtype=make.policy)
-        self.blocks = [UpBlock(filters, model.upsampling, make) for filters in others]
+        super().__init__(model, make)
+        self.blocks = [
+            UpBlock(filters, model.upsampling, make) for filters in model.generator_filters[1:]
+        ]
         self.to_image = make.convolution(model.channels, _OUTPUT_KERNEL_SIZE)
         self.tanh = keras.layers.Activation("tanh", dtype="float32")
         self.embedding = make.embedding(model.class_embedding_dim, model.num_classes)
 
-    def synthesize(
-        self, latents: tf.Tensor, classes: tf.Tensor | None, training: bool
-    ) -> tf.Tensor:
+    def synthesize(self, hidden: tf.Tensor, classes: tf.Tensor | None, training: bool) -> tf.Tensor:
         """Images [B, R, R, C] float32 in [-1, 1]."""
-        hidden = self.reshape(self.project(latents))
         for block in self.blocks:
             hidden = block(hidden, classes, training=training)
         return self.tanh(self.to_image(hidden))

@@ -19,6 +19,8 @@ from trainer.gan.state import Gan
 
 Metrics = dict[str, tf.Tensor]
 """Scalars float32 under their TensorBoard names: means over the examples."""
+Keys = tuple[tf.Tensor, tf.Tensor]
+"""Of dropout and of augmentation, [2] int64 each."""
 
 
 class Group(NamedTuple):
@@ -79,26 +81,15 @@ class GroupGradients:
     def of_discriminator(
         self, generator: Weights, discriminator: Weights, group: Group, *, with_penalty: bool
     ) -> Result:
-        """D's gradients on a group of real images and as many generated ones.
-
-        Args:
-            generator: G's weights.
-            discriminator: D's weights.
-            group: the real images, and what keys latents, dropout and augmentation.
-            with_penalty: whether the gradient penalty is part of the loss.
-        """
+        """D's gradients on a group of real images and as many generated ones."""
         real, labels = to_float(group.images), self._labels(group)
         latents_key = self._key(Purpose.DISCRIMINATOR_LATENTS, group)
         fake, _ = self._generate(generator, labels, latents_key, self.fakes_in_training_mode)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(discriminator.trainable)
+            keys = self._keys(Purpose.DISCRIMINATOR_DROPOUT, Purpose.DISCRIMINATOR_AUGMENT, group)
             real_logits, fake_logits, non_trainable = self._discriminate_both(
-                discriminator,
-                real,
-                fake,
-                labels,
-                self._key(Purpose.DISCRIMINATOR_DROPOUT, group),
-                self._key(Purpose.DISCRIMINATOR_AUGMENT, group),
+                discriminator, real, fake, labels, keys
             )
             real_half, fake_half = (
                 tf.reduce_mean(half)
@@ -123,27 +114,28 @@ class GroupGradients:
     def of_generator(self, generator: Weights, discriminator: Weights, group: Group) -> Result:
         """G's gradients on a group; only relativistic objectives look at its images."""
         labels = self._labels(group)
-        dropout_key = self._key(Purpose.GENERATOR_DROPOUT, group)
-        augment_key = self._key(Purpose.GENERATOR_AUGMENT, group)
+        keys = self._keys(Purpose.GENERATOR_DROPOUT, Purpose.GENERATOR_AUGMENT, group)
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(generator.trainable)
             latents_key = self._key(Purpose.GENERATOR_LATENTS, group)
             fake, statistics = self._generate(generator, labels, latents_key, training=True)
             if self.objective.relativistic:
+                real = to_float(group.images)
                 real_logits, fake_logits, _ = self._discriminate_both(
-                    discriminator, to_float(group.images), fake, labels, dropout_key, augment_key
+                    discriminator, real, fake, labels, keys
                 )
             else:
                 real_logits = None
-                fake_logits, _ = self._discriminate(
-                    discriminator, fake, labels, dropout_key, augment_key
-                )
+                fake_logits, _ = self._discriminate(discriminator, fake, labels, keys)
             loss = tf.reduce_mean(self.objective.generator(fake_logits, real_logits))
         gradients = tape.gradient(loss, generator.trainable)
         return Result(gradients, statistics, {names.GENERATOR_LOSS: loss})
 
     def _key(self, purpose: Purpose, group: Group) -> tf.Tensor:
         return group_key(self.seed, purpose, group.batch_number, group.place)
+
+    def _keys(self, dropout: Purpose, augmentation: Purpose, group: Group) -> Keys:
+        return self._key(dropout, group), self._key(augmentation, group)
 
     def _labels(self, group: Group) -> tf.Tensor | None:
         return group.labels if self.conditional else None
@@ -160,10 +152,10 @@ class GroupGradients:
         discriminator: Weights,
         images: tf.Tensor,
         labels: tf.Tensor | None,
-        dropout_key: tf.Tensor,
-        augment_key: tf.Tensor,
+        keys: Keys,
     ) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Logits [B] of augmented images, and D's new statistics."""
+        dropout_key, augment_key = keys
         images = augment(images, self.augmentations, augment_key)
         return self.discriminator.stateless_call(
             *discriminator, images, labels, dropout_key, training=True
@@ -175,22 +167,17 @@ class GroupGradients:
         real: tf.Tensor,
         fake: tf.Tensor,
         labels: tf.Tensor | None,
-        dropout_key: tf.Tensor,
-        augment_key: tf.Tensor,
+        keys: Keys,
     ) -> tuple[tf.Tensor, tf.Tensor, list[tf.Tensor]]:
         """Logits of real images, logits of generated ones, D's new statistics."""
         if self.separate_passes:
-            real_logits, statistics = self._discriminate(
-                discriminator, real, labels, dropout_key, augment_key
-            )
+            real_logits, statistics = self._discriminate(discriminator, real, labels, keys)
             discriminator = discriminator._replace(non_trainable=statistics)
-            keys = second_key(dropout_key), second_key(augment_key)
-            return real_logits, *self._discriminate(discriminator, fake, labels, *keys)
+            keys = second_key(keys[0]), second_key(keys[1])
+            return real_logits, *self._discriminate(discriminator, fake, labels, keys)
         both = tf.concat([real, fake], axis=0)
         both_labels = None if labels is None else tf.concat([labels, labels], axis=0)
-        logits, non_trainable = self._discriminate(
-            discriminator, both, both_labels, dropout_key, augment_key
-        )
+        logits, non_trainable = self._discriminate(discriminator, both, both_labels, keys)
         real_logits, fake_logits = tf.split(logits, 2)
         return real_logits, fake_logits, non_trainable
 
@@ -205,9 +192,8 @@ class GroupGradients:
         """The penalty times its weight, scalar; more where it is not part of every step."""
 
         def critic(images: tf.Tensor) -> tf.Tensor:
-            dropout_key = self._key(Purpose.PENALTY_DROPOUT, group)
-            augment_key = self._key(Purpose.PENALTY_AUGMENT, group)
-            return self._discriminate(discriminator, images, labels, dropout_key, augment_key)[0]
+            keys = self._keys(Purpose.PENALTY_DROPOUT, Purpose.PENALTY_AUGMENT, group)
+            return self._discriminate(discriminator, images, labels, keys)[0]
 
         assert self.penalty is not None
         penalties = self.penalty(critic, real, fake, self._key(Purpose.PENALTY_POINTS, group))

@@ -39,13 +39,7 @@ class Purpose(enum.IntEnum):
 def group_key(
     seed: int | tf.Tensor, purpose: Purpose, batch: int | tf.Tensor, group: int | tf.Tensor
 ) -> tf.Tensor:
-    """The key of one group of one global batch.
-
-    Args:
-        seed: the run's seed, below 2**31.
-        purpose: what the numbers are for.
-        batch: the number of the batch, counted from 0.
-        group: the group's place in the batch, counted from 0.
+    """The key of one group of one global batch, both counted from 0; the seed is below 2**31.
 
     Returns:
         [2] int64, different for every (seed, purpose, batch, group).
@@ -75,11 +69,8 @@ def normal(
 ) -> tf.Tensor:
     """Normal numbers by the inverse distribution function, of magnitude up to 5.3.
 
-    Args:
-        key: a `group_key`.
-        shape: of the result.
-        truncation: above 0; the numbers follow the part of the standard normal distribution
-            that lies within +-truncation.
+    With a truncation, above 0, they follow the part of the standard normal distribution that lies
+    within +-truncation.
     """
     # erf(truncation / sqrt 2) is the share of the distribution that is kept; 1 for infinity.
     share = tf.math.erf(tf.cast(truncation, tf.float32) / math.sqrt(2.0))

@@ -59,14 +59,9 @@ def make_objective(name: ObjectiveName, real_label: float = 1.0) -> Objective:
 
 
 def binary_cross_entropy(logits: tf.Tensor, label: float) -> tf.Tensor:
-    """-label log(sigmoid(l)) - (1 - label) log(1 - sigmoid(l)), stable for any logit.
+    """-label log(sigmoid(l)) - (1 - label) log(1 - sigmoid(l)), [B] float32, at least 0.
 
-    Args:
-        logits: [B] float32.
-        label: the target probability, in [0, 1].
-
-    Returns:
-        [B] float32, at least 0.
+    It is stable for any logits, [B] float32; the target probability is in [0, 1].
     """
     labels = tf.fill(tf.shape(logits), label)
     return tf.nn.sigmoid_cross_entropy_with_logits(labels=labels, logits=logits)

@@ -9,6 +9,7 @@ import keras
 import tensorflow as tf
 
 from trainer.config_sections import ModelConfig
+from trainer.gan.layer_factory import LayerFactory
 
 
 class Generator(keras.Model):
@@ -20,8 +21,13 @@ class Generator(keras.Model):
 
     embedding: keras.layers.Layer | None
 
-    def __init__(self, model: ModelConfig) -> None:
+    def __init__(self, model: ModelConfig, make: LayerFactory) -> None:
+        """Makes the first layers, from latents to R / 2^n pixels a side, for n blocks."""
         super().__init__()
+        filters = model.generator_filters[0]
+        side = model.resolution // 2 ** (len(model.generator_filters) - 1)
+        self.project = make.dense(side * side * filters)
+        self.reshape = keras.layers.Reshape((side, side, filters), dtype=make.policy)
         self.latent_dim = model.latent_dim
         self.image_shape = (model.resolution, model.resolution, model.channels)
         self.num_classes = model.num_classes
@@ -42,13 +48,11 @@ class Generator(keras.Model):
         classes = tf.one_hot(labels, self.num_classes) if self.num_classes else None
         if self.embedding is not None:
             latents = tf.concat([latents, tf.cast(self.embedding(classes), tf.float32)], axis=1)
-        return self.synthesize(latents, classes, training)
+        return self.synthesize(self.reshape(self.project(latents)), classes, training)
 
     @abc.abstractmethod
-    def synthesize(
-        self, latents: tf.Tensor, classes: tf.Tensor | None, training: bool
-    ) -> tf.Tensor:
-        """Images of latents with their embeddings, and of one-hot labels [B, num_classes]."""
+    def synthesize(self, hidden: tf.Tensor, classes: tf.Tensor | None, training: bool) -> tf.Tensor:
+        """Images of the first layers' outputs, and of one-hot labels [B, num_classes]."""
 
 
 class Discriminator(keras.Model):
@@ -98,7 +102,3 @@ class Discriminator(keras.Model):
         self, images: tf.Tensor, dropout_key: tf.Tensor | None, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """What the head sees, [B, F], and what the labels are projected on, [B, channels]."""
-
-    def probability(self, images: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
-        """Sigmoid of the logits, [B] float32 in (0, 1), without dropout."""
-        return tf.sigmoid(self(images, labels))

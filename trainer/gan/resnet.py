@@ -15,11 +15,8 @@ class ResnetGenerator(Generator):
     """A dense layer to R / 2^n pixels a side, n blocks that double it, a convolution, tanh."""
 
     def __init__(self, model: ModelConfig, make: LayerFactory) -> None:
-        super().__init__(model)
-        first, *others = model.generator_filters
-        base = model.resolution // 2 ** len(others)
-        self.project = make.dense(base * base * first)
-        self.reshape = keras.layers.Reshape((base, base, first), dtype=make.policy)
+        super().__init__(model, make)
+        _, *others = model.generator_filters
         self.blocks = [ResidualUpBlock(filters, make) for filters in others]
         # A residual block leaves its sum as it is; the last one is normalised here.
         self.final_norm = make.normalization()
@@ -28,11 +25,8 @@ class ResnetGenerator(Generator):
         self.tanh = keras.layers.Activation("tanh", dtype="float32")
         self.embedding = make.embedding(model.class_embedding_dim, model.num_classes)
 
-    def synthesize(
-        self, latents: tf.Tensor, classes: tf.Tensor | None, training: bool
-    ) -> tf.Tensor:
+    def synthesize(self, hidden: tf.Tensor, classes: tf.Tensor | None, training: bool) -> tf.Tensor:
         """Images [B, R, R, C] float32 in [-1, 1]."""
-        hidden = self.reshape(self.project(latents))
         for block in self.blocks:
             hidden = block(hidden, classes, training=training)
         hidden = self.final_activation(self.final_norm(hidden, classes, training=training))

@@ -39,12 +39,8 @@ class AdversarialStep:
     ) -> None:
         """Prepares the gradients; they are compiled at the first call.
 
-        Args:
-            gan: what the step updates, built under `strategy.scope()`.
-            config: a validated config.
-            strategy: its replicas must be able to share out the groups evenly.
-            jit_compile: whether XLA compiles the gradients.
-            sum_dtype: in which groups are added up; float32 gives up the last bits.
+        The replicas must be able to share out the groups evenly; in a `sum_dtype` of float32 the
+        last bits may depend on their number.
         """
         self.gan = gan
         self.config = config
@@ -115,14 +111,8 @@ class AdversarialStep:
     ) -> tuple[Metrics, tf.Tensor]:
         """What each replica runs; call it in a replica context, as `strategy.run` does.
 
-        Args:
-            batches: this replica's share of D's batches.
-            batch_number: scalar int64, of the step.
-            ema_decay: scalar float32, the share of itself that G's moving average keeps.
-            stop: as `__call__` takes it.
-
-        Returns:
-            As `__call__`.
+        Takes and returns what `__call__` does, but this replica's share of the batches; the
+        number of the step's batch, scalar int64; and `_ema_decay`.
         """
         gan, config = self.gan, self.config
         d_metrics = []
@@ -150,27 +140,25 @@ class AdversarialStep:
         self, batch: Batch, batch_number: tf.Tensor, discriminator: Weights
     ) -> Metrics:
         """Updates D from its weights, on a batch and G's images; the groups' summed metrics."""
-        generator = Weights.of(self.gan.generator)
-        result = self._sum_over_groups(
+        gan, generator = self.gan, Weights.of(self.gan.generator)
+        results = (
             self._penalized_gradients(generator, discriminator, group)
             for group in self._groups(batch, batch_number)
         )
         clip_norm = self.config.optimizer.discriminator.clip_norm
-        self._apply(self.gan.discriminator, self.gan.discriminator_optimizer, result, clip_norm)
-        return result.metrics
+        return self._apply(gan.discriminator, gan.discriminator_optimizer, results, clip_norm)
 
     def _update_generator(
         self, batch: Batch, batch_number: tf.Tensor, discriminator: Weights
     ) -> Metrics:
         """Updates G through a discriminator's weights; the groups' summed metrics."""
-        generator = Weights.of(self.gan.generator)
-        result = self._sum_over_groups(
+        gan, generator = self.gan, Weights.of(self.gan.generator)
+        results = (
             self.generator_gradients(generator, discriminator, group)
             for group in self._groups(batch, batch_number)
         )
         clip_norm = self.config.optimizer.generator.clip_norm
-        self._apply(self.gan.generator, self.gan.generator_optimizer, result, clip_norm)
-        return result.metrics
+        return self._apply(gan.generator, gan.generator_optimizer, results, clip_norm)
 
     def _groups(self, batch: Batch, batch_number: tf.Tensor) -> Iterator[Group]:
         """This replica's groups of a batch."""
@@ -196,26 +184,23 @@ class AdversarialStep:
         is_due = group.batch_number % every == 0
         return tf.cond(is_due, lambda: gradients(True), lambda: gradients(False))
 
-    def _sum_over_groups(self, groups: Iterable[Result]) -> Result:
-        """The sum over this replica's groups."""
-        casted = [tf.nest.map_structure(lambda v: tf.cast(v, self.sum_dtype), g) for g in groups]
-        return _added(casted)
-
     def _apply(
         self,
         model: keras.Model,
         optimizer: keras.optimizers.Optimizer,
-        result: Result,
+        groups: Iterable[Result],
         clip_norm: float,
-    ) -> None:
-        """Applies one replica's sums of a network's gradients and statistics."""
+    ) -> Metrics:
+        """Applies the gradients and statistics of this replica's groups; their summed metrics."""
+        casted = [tf.nest.map_structure(lambda v: tf.cast(v, self.sum_dtype), g) for g in groups]
+        sums = _added(casted)
         # Keras adds up the gradients of the replicas, then takes them back to float32.
-        optimizer.apply(self._parts_of_mean(result.gradients, clip_norm), model.trainable_variables)
-        if not result.non_trainable:
-            return
-        whole = _sum_over_replicas(result.non_trainable)
-        for variable, value in zip(model.non_trainable_variables, whole, strict=True):
-            variable.assign(tf.cast(value / self.num_groups, tf.float32))
+        optimizer.apply(self._parts_of_mean(sums.gradients, clip_norm), model.trainable_variables)
+        if sums.non_trainable:
+            whole = _sum_over_replicas(sums.non_trainable)
+            for variable, value in zip(model.non_trainable_variables, whole, strict=True):
+                variable.assign(tf.cast(value / self.num_groups, tf.float32))
+        return sums.metrics
 
     def _parts_of_mean(self, gradients: list[tf.Tensor], clip_norm: float) -> list[tf.Tensor]:
         """Parts of the replicas that add up to the mean gradient, its norm `clip_norm` at most."""

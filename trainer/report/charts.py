@@ -113,17 +113,10 @@ def line_chart(
     last_epoch: float,
     y_range: tuple[float, float] | None = None,
 ) -> Chart | None:
-    """Lays out lines over the epochs 0 to `last_epoch`.
+    """Lays out lines over the epochs 0 to `last_epoch`, which is above 0.
 
-    Args:
-        title: what the chart shows.
-        unit: of the vertical axis.
-        series: the lines; one without any value is left out.
-        last_epoch: where the horizontal axis ends, above 0.
-        y_range: the vertical axis; None: all values and floors, except for rare extremes.
-
-    Returns:
-        None where no line has a value.
+    A line without any value is left out; None where no line has one. The vertical axis, in
+    `unit`, is `y_range` or goes over all values and floors, except for rare extremes.
     """
     lines = [line for line in series if line.finite]
     if not lines:

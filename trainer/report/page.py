@@ -31,11 +31,7 @@ _TEMPLATES.filters |= {function.__name__: function for function in _FILTERS}
 
 
 def write_report(run_dirs: list[str], output: str) -> None:
-    """Writes the page.
-
-    Args:
-        run_dirs: one run directory, or several to compare, local or gs://.
-        output: the HTML file.
+    """Writes an HTML page about one run directory, or several to compare, local or gs://.
 
     Raises:
         UserError: there is no run, more than a chart has colours for, one of the directories

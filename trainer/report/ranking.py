@@ -17,15 +17,10 @@ _LOSSES = ("loss/generator", "loss/discriminator")
 
 
 def ranking(runs: Mapping[str, Values], best_by: str) -> str:
-    """A Markdown table of the runs; those that differ in the seed alone are one row.
+    """A Markdown table of runs by directory; those that differ in the seed alone are one row.
 
-    Args:
-        runs: run directories, each with its values.
-        best_by: the measure that ranks, such as `fid`, where the runs were evaluated.
-
-    Returns:
-        Text: what ranks, a row for each combination of the values with means and standard
-        deviations over the seeds, and the best run.
+    It says what ranks, `best_by` such as `fid` where the runs were evaluated, and the best run; it
+    has a row for each combination of the values, with means and standard deviations over seeds.
     """
     results = {run_dir: _results(run_dir, best_by) for run_dir in runs}
     measures = quality_metrics([list(results.values())])

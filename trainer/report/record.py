@@ -14,7 +14,6 @@ import tensorflow as tf
 from trainer.config import Config
 from trainer.report.charts import Point
 from trainer.run.metrics_file import read_metrics
-from trainer.run.phases import Phase, seconds_by_phase
 from trainer.run.run_dir import (
     CONFIG,
     ENVIRONMENT,
@@ -72,10 +71,6 @@ class RunRecord:
         """The median of a metric over the whole run."""
         values = self.values(metric)
         return statistics.median(values) if values else None
-
-    def seconds(self) -> dict[Phase, float]:
-        """Where the time went, by phase; by some alone where an older version made the run."""
-        return seconds_by_phase(self.metrics)
 
 
 Records = Sequence[RunRecord]

@@ -8,7 +8,7 @@ from trainer.evaluation.measure_names import better_direction, short_name
 from trainer.report.charts import Chart, Series, line_chart
 from trainer.report.formats import DASH, number
 from trainer.report.record import Records, RunRecord
-from trainer.run.phases import Phase
+from trainer.run.phases import Phase, seconds_by_phase
 
 Fields = dict[str, list[str]]
 """The value in each run by the name of a field."""
@@ -89,7 +89,7 @@ def time_parts(record: RunRecord) -> list[tuple[int, str, float, str]]:
 
     Empty for a run of a version that did not count its phases.
     """
-    by_phase = record.seconds()
+    by_phase = seconds_by_phase(record.metrics)
     if "steps" not in by_phase:
         return []
     parts = {

@@ -16,11 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def find_checkpoint(run_dir: str, name: str = "") -> str:
-    """Path of a checkpoint of a run.
-
-    Args:
-        run_dir: the run directory.
-        name: `best`, `step-500`, or empty for the newest.
+    """Path of a checkpoint of a run: `best`, `step-500`, or empty for the newest.
 
     Raises:
         UserError: there is no such checkpoint; names those that there are.
@@ -28,14 +24,14 @@ def find_checkpoint(run_dir: str, name: str = "") -> str:
     if name == BEST:
         found = tf.train.latest_checkpoint(os.path.join(run_dir, BEST))
     elif name:
-        found = os.path.join(os.path.join(run_dir, CHECKPOINTS), name)
+        found = os.path.join(run_dir, CHECKPOINTS, name)
         found = found if tf.io.gfile.exists(f"{found}.index") else None
     else:
         found = latest_checkpoint(run_dir)
     if found is None and latest_checkpoint(run_dir) is None:
         raise UserError(f"{run_dir} has no checkpoint yet; train it first, with --mode=train.")
     if found is None:
-        paths = tf.io.gfile.glob(os.path.join(os.path.join(run_dir, CHECKPOINTS), "*.index"))
+        paths = tf.io.gfile.glob(os.path.join(run_dir, CHECKPOINTS, "*.index"))
         names = sorted(os.path.basename(path).removesuffix(".index") for path in paths)
         raise UserError(
             f"--checkpoint={name}: {run_dir} has no such checkpoint, but {', '.join(names)}; best "
@@ -45,11 +41,7 @@ def find_checkpoint(run_dir: str, name: str = "") -> str:
 
 
 def load_generator(run_dir: str, name: str = "") -> Generator:
-    """The generator of a checkpoint: its average where the run keeps one.
-
-    Args:
-        run_dir: the run directory.
-        name: as for `find_checkpoint`.
+    """The generator of a checkpoint that `find_checkpoint` finds: its average if there is one.
 
     Raises:
         UserError: the directory holds no run, or not this checkpoint.
@@ -89,8 +81,8 @@ class Checkpoints:
             UserError: there are checkpoints, and all are damaged, or their list is.
         """
         # Asked of the folder, not of the manager, which knows only what this worker saved.
-        found = tf.train.get_checkpoint_state(os.path.join(self.run_dir, CHECKPOINTS))
-        listed = os.path.join(os.path.join(self.run_dir, CHECKPOINTS), "checkpoint")
+        folder = os.path.join(self.run_dir, CHECKPOINTS)
+        found, listed = tf.train.get_checkpoint_state(folder), os.path.join(folder, "checkpoint")
         if found is None and tf.io.gfile.exists(listed):
             # TensorFlow only logs that, and the run would start anew over its own results.
             raise UserError(

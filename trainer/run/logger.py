@@ -30,15 +30,9 @@ class RunLogger:
         total_steps: int,
         epoch_at: Callable[[int], float],
     ) -> None:
-        """Opens the files.
+        """Opens the files, for a run that goes on from the step `start`.
 
-        Args:
-            config: shown on TensorBoard.
-            run_dir: where the files are.
-            chief: whether this worker is the one that tells.
-            start: the step that the run goes on from.
-            total_steps: the step at which it ends.
-            epoch_at: epochs that a number of steps makes.
+        `epoch_at` gives the epochs that a number of steps makes.
         """
         self.epoch_at = epoch_at
         self.run_dir = run_dir
@@ -61,10 +55,6 @@ class RunLogger:
         """Prints a line."""
         self.progress.message(text)
 
-    def steps_done(self, step: int) -> None:
-        """Counts up to `step`."""
-        self.progress.steps_done(step)
-
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Tells numbers under their TensorBoard names."""
         self.progress.report(step, self.epoch_at(step), values)
@@ -85,13 +75,9 @@ class RunLogger:
                 self.metrics_file.write(step, self.epoch_at(step), {"alarm": str(alarm)})
 
     def grid(self, step: int, epoch: int, images: np.ndarray, labels: np.ndarray | None) -> None:
-        """Writes the grid of the fixed latents; call it on the chief only.
+        """Writes the grid of the fixed latents at the end of an epoch; for the chief only.
 
-        Args:
-            step: the step just done.
-            epoch: that ends there, counted from 1.
-            images: [N, H, W, C] uint8.
-            labels: [N] int32, None for a model without classes.
+        Images are uint8 [N, H, W, C]; labels int32 [N], None for a model without classes.
         """
         sheet, path = class_grid(images, labels), grid_path(self.run_dir, epoch)
         write_bytes(path, png(sheet))
@@ -103,11 +89,11 @@ class RunLogger:
         """Makes all that was written visible to readers."""
         if self.chief:
             self.metrics_file.file.flush()
-            self.tensorboard.flush()
+            self.tensorboard.writer.flush()
 
     def close(self) -> None:
         """Closes the files and leaves the progress as it stands."""
         self.progress.close()
         if self.chief:
             self.metrics_file.file.close()
-            self.tensorboard.close()
+            self.tensorboard.writer.close()

@@ -25,14 +25,7 @@ class Progress:
         visible: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Shows an empty bar where there is a terminal to show it on.
-
-        Args:
-            total_steps: the step at which the run ends.
-            start: the step at which this process takes it up.
-            visible: False keeps silent, for all workers but the chief.
-            clock: seconds, for the time left.
-        """
+        """Shows an empty bar where there is a terminal; not `visible`, on workers, is silent."""
         self.total_steps = total_steps
         self.visible = visible
         self.clock = clock

@@ -48,13 +48,7 @@ class QualityMonitor:
     """Evaluates the generator of a run; made on the chief only."""
 
     def __init__(self, config: Config, manifest: Manifest, sampler: Sampler, run_dir: str) -> None:
-        """Reads or computes the features of the real images.
-
-        Args:
-            config: a validated config.
-            manifest: of the records.
-            sampler: of the generator in training.
-            run_dir: its metrics.jsonl holds the evaluations so far.
+        """Reads or computes the features of the real images, and reads the earlier evaluations.
 
         Raises:
             UserError: the extractor or the number of images does not fit the set.
@@ -113,11 +107,7 @@ class QualityMonitor:
         return 0 < self.settings.patience_evaluations <= self._evaluations_since_best()
 
     def write_nearest(self) -> str:
-        """Draws samples, each beside the training image that is nearest in features.
-
-        Returns:
-            The path of the picture.
-        """
+        """Draws samples beside the training images nearest in features; the picture's path."""
         samples = np.concatenate(list(self.sampler.images(self.seed, _PICTURE_PAIRS)))
         features = features_of(self.evaluator.extractor, [samples]).values
         train = self.evaluator.train

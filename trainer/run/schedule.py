@@ -38,9 +38,7 @@ class Schedule:
     def epoch_due(self, step: int, every_epochs: int) -> int | None:
         """The epoch, from 1, that ends here or is the run's last, if it is one of the `every`.
 
-        Args:
-            step: the step just done.
-            every_epochs: 0: none is due.
+        With `every_epochs` of 0, none is due.
         """
         before, after = (int(self.epoch_at(s)) for s in (step - 1, step))
         is_last = step == self.total_steps

@@ -1,7 +1,7 @@
 """Turning SIGTERM and Ctrl-C into a question that the loop asks between steps."""
 
 import signal
-from types import FrameType, TracebackType
+from types import FrameType
 
 
 class SignalWatch:
@@ -20,12 +20,7 @@ class SignalWatch:
         }
         return self
 
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 

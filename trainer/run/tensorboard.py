@@ -42,14 +42,6 @@ class TensorBoardWriter:
         with self._events_at(step):
             tf.summary.image(name, image[None])
 
-    def flush(self) -> None:
-        """Makes all that was written visible to readers."""
-        self.writer.flush()
-
-    def close(self) -> None:
-        """Flushes and closes the file."""
-        self.writer.close()
-
     @contextlib.contextmanager
     def _events_at(self, step: int) -> Iterator[None]:
         # Not `as_default`, which flushes at its end: on gs:// that uploads the whole file.

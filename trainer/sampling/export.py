@@ -10,16 +10,12 @@ from trainer.storage.bucket import is_gs, upload_saved_model
 
 
 def export_generator(generator: Generator, output: str) -> None:
-    """Writes a SavedModel with two signatures.
+    """Writes a SavedModel with two signatures, in place of an earlier one in the folder.
 
     `serving_default`: `latents` [N, latent_dim] float32, and `labels` [N] int32 of a
     conditional model, to `images` [N, H, W, C] float32 in [-1, 1]. `sample`: `seed` and
     `count`, int64 scalars, and `label` of a conditional model (-1: each class in turn), to
     `images` [count, H, W, C] uint8, bit for bit those of `--mode=sample`.
-
-    Args:
-        generator: a trained generator.
-        output: a folder, local or gs://; what it holds of an earlier export is replaced.
 
     Raises:
         UserError, StorageOutageError: it cannot be written to gs://.

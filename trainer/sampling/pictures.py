@@ -39,12 +39,7 @@ def grid(images: np.ndarray, columns: int = 0) -> np.ndarray:
 
 
 def class_grid(images: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
-    """A `grid`, with one row for each class where there are several.
-
-    Args:
-        images: [N, H, W, C] uint8.
-        labels: [N] int32, or None.
-    """
+    """A `grid`, with one row for each class where the labels, [N] int32, name several."""
     if labels is None or len(classes := np.unique(labels)) == 1:
         return grid(images)
     rows = [images[labels == label] for label in classes]

@@ -50,10 +50,7 @@ def filesystem() -> "GCSFileSystem":
 
 
 def check_writable(folder: str) -> None:
-    """Writes, reads and deletes a small object, to find out before hours of work go nowhere.
-
-    Args:
-        folder: a gs:// path.
+    """Writes, reads and deletes a small object of a gs:// folder, before hours of work go nowhere.
 
     Raises:
         UserError: names the bucket, which of the three failed, why, and the mend.
@@ -84,12 +81,7 @@ def file_sizes(folder: str) -> dict[str, int]:
 
 
 def fetch(path: str, local: str, check: Callable[[str], None]) -> None:
-    """Copies an object to a local file, again where what comes is not what it should be.
-
-    Args:
-        path: a gs:// path.
-        local: the file; whatever it holds is replaced.
-        check: takes `local` and raises DamagedError.
+    """Copies an object to a local file, again where `check` raises DamagedError.
 
     Raises:
         UserError, StorageOutageError: as `check_writable`.

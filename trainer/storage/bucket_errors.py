@@ -17,11 +17,7 @@ class DamagedError(Exception):
 
 @contextlib.contextmanager
 def naming_the_bucket(path: str, deed: str) -> Iterator[None]:
-    """Turns errors of gcsfs into a sentence with the bucket and the mend.
-
-    Args:
-        path: the gs:// path that the block works on.
-        deed: what could not be done with it, such as "written to".
+    """Turns errors of gcsfs into a sentence with the bucket, what could not be done and the mend.
 
     Raises:
         UserError: credentials, permission or bucket are missing; says so, and the mend.

@@ -82,12 +82,8 @@ class Roofline:
     @property
     def bound(self) -> str:
         """`compute`, `memory` or `interconnect`: the one that takes longest."""
-        seconds = {
-            "compute": self.compute_seconds,
-            "memory": self.memory_seconds,
-            "interconnect": self.interconnect_seconds,
-        }
-        return max(seconds, key=lambda name: seconds[name])
+        parts = ("compute", "memory", "interconnect")
+        return max(parts, key=lambda part: getattr(self, f"{part}_seconds"))
 
     @property
     def seconds(self) -> float:
@@ -98,16 +94,11 @@ class Roofline:
 def roofline(
     chip: Chip, num_chips: int, flops: float, hbm_bytes: float, all_reduce_bytes: float
 ) -> Roofline:
-    """The limit of a step; counts are of one chip.
+    """The limit of a step; FLOPs and bytes are of one chip.
 
-    Args:
-        chip: each of the chips.
-        num_chips: how many work together.
-        flops: that it computes.
-        hbm_bytes: that it reads from or writes to its HBM.
-        all_reduce_bytes: of the tensors that are added up over the chips. However it is done,
-            a chip sends 2 (n - 1) / n of them (Patarasuk and Yuan 2009, "Bandwidth optimal
-            all-reduce algorithms for clusters of workstations").
+    `all_reduce_bytes` are of the tensors that are added up over the chips. However it is done, a
+    chip sends 2 (n - 1) / n of them (Patarasuk and Yuan 2009, "Bandwidth optimal all-reduce
+    algorithms for clusters of workstations").
     """
     sent = 2 * (num_chips - 1) / num_chips * all_reduce_bytes
     return Roofline(

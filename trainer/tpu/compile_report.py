@@ -92,13 +92,7 @@ def compile_report(
         hbm_bytes_moved=hbm_bytes,
         all_reduce_bytes=all_reduce_bytes,
         peak_hbm_bytes=first.peak_bytes,
-        hbm_parts_bytes={
-            "arguments": first.argument_bytes,
-            "outputs": first.output_bytes,
-            "aliased": first.aliased_bytes,
-            "temporaries": first.temporary_bytes,
-            "program": first.program_bytes,
-        },
+        hbm_parts_bytes=first.hbm_parts_bytes,
         padding=_padding(programs[0].arrays()),
         roofline=roofline(topology.chip, num_chips, flops, hbm_bytes, all_reduce_bytes),
     )

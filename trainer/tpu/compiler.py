@@ -32,20 +32,15 @@ class Executable:
     flops: float
     bytes_accessed: float
     """In and out of every operation, padding included, wherever they lie: XLA's own count."""
-    argument_bytes: int
-    output_bytes: int
-    aliased_bytes: int
-    """Of the outputs that take the place of arguments."""
-    temporary_bytes: int
-    program_bytes: int
+    hbm_parts_bytes: dict[str, int]
+    """`aliased`: of the outputs that take the place of arguments."""
     hlo: str
     """The optimized program, as text."""
 
     @property
     def peak_bytes(self) -> int:
         """Of HBM."""
-        held = self.argument_bytes + self.output_bytes - self.aliased_bytes
-        return held + self.temporary_bytes + self.program_bytes
+        return sum(self.hbm_parts_bytes.values()) - 2 * self.hbm_parts_bytes["aliased"]
 
 
 def check_installed() -> str:
@@ -75,11 +70,7 @@ class Compiler:
         self._devices: list[Any] = topologies.get_topology_desc(topology.name, "tpu").devices
 
     def compile(self, program: bytes, num_replicas: int) -> Executable:
-        """Compiles a program for the first chips of the topology.
-
-        Args:
-            program: a serialized StableHLO module, such as `step_program` gives.
-            num_replicas: on how many chips it runs, one replica a chip.
+        """Compiles a serialized StableHLO module, for one replica on each of the first chips.
 
         Raises:
             UserError: it does not fit, or the compiler refuses it.
@@ -107,11 +98,13 @@ class Compiler:
             compile_seconds=time.monotonic() - started,
             flops=costs["flops"],
             bytes_accessed=costs["bytes accessed"],
-            argument_bytes=memory.argument_size_in_bytes,
-            output_bytes=memory.output_size_in_bytes,
-            aliased_bytes=memory.alias_size_in_bytes,
-            temporary_bytes=memory.temp_size_in_bytes,
-            program_bytes=memory.generated_code_size_in_bytes,
+            hbm_parts_bytes={
+                "arguments": memory.argument_size_in_bytes,
+                "outputs": memory.output_size_in_bytes,
+                "aliased": memory.alias_size_in_bytes,
+                "temporaries": memory.temp_size_in_bytes,
+                "program": memory.generated_code_size_in_bytes,
+            },
             hlo=executable.hlo_modules()[0].to_string(),
         )
 

@@ -9,7 +9,6 @@ memory; without a number, in HBM.
 import dataclasses
 import math
 import re
-from collections.abc import Iterable
 
 _BITS = {"pred": 8, "bf16": 16, "c64": 64, "c128": 128}
 _ARRAY = re.compile(r"\b(pred|bf16|[a-z]\d+[a-z0-9]*)\[([\d,]*)\](?:\{([\d,]*)(?::([^}]*))?\})?")
@@ -113,7 +112,7 @@ class Program:
             read = [dataclasses.replace(made[0], in_hbm=any(array.in_hbm for array in read))]
         is_sum = instruction.opcode in ("all-reduce", "all-reduce-start")
         return Traffic(
-            hbm_bytes=_sum_bytes(array for array in (*read, *made) if array.in_hbm),
+            hbm_bytes=sum(array.padded_bytes for array in (*read, *made) if array.in_hbm),
             all_reduce_bytes=sum(array.logical_bytes for array in read) if is_sum else 0,
         )
 
@@ -188,7 +187,3 @@ def _made(instruction: Instruction) -> tuple[Array, ...]:
     if instruction.opcode == "slice-start":
         return instruction.results[1:2]
     return instruction.results
-
-
-def _sum_bytes(arrays: Iterable[Array]) -> int:
-    return sum(array.padded_bytes for array in arrays)

@@ -37,12 +37,9 @@ class WholeRun:
 
 
 def preflight(config: Config, topology_name: str, output: str | None) -> None:
-    """Compiles a config's step for a topology, and prints what the compiler says.
+    """Compiles a config's step for a topology such as `v5e:2x2`, prints what the compiler says.
 
-    Args:
-        config: a validated config.
-        topology_name: such as `v5e:2x2`.
-        output: a JSON file for the same figures, or None.
+    `output` is a JSON file for the same figures, or None.
 
     Raises:
         UserError: no such topology, chips that cannot share the groups, jax or libtpu not

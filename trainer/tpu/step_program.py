@@ -54,10 +54,6 @@ def step_program(config: Config, strategy: ReplicaOfMany) -> bytes:
     The groups are added up in float32, as on a TPU. `train.convolutions=auto` must have been
     resolved for a TPU, since here it would look at this machine.
 
-    Args:
-        config: a validated config whose groups the replicas can share.
-        strategy: decides the replica's share of the batch.
-
     Returns:
         A serialized StableHLO module. All variables are arguments, and those that the step
         writes are results that may take the place of the arguments.
