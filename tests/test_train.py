@@ -9,7 +9,14 @@ import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.helpers.command import Command, assert_same_bits, command_on_20_images, metrics, wait_for
+from tests.helpers.command import (
+    Command,
+    assert_same_run,
+    command_on_20_images,
+    losses,
+    metrics,
+    wait_for,
+)
 
 
 @pytest.fixture(scope="module")
@@ -43,16 +50,10 @@ def test_tensorboard_reads_what_was_written(whole: tuple[Command, Path, str]) ->
     assert lines[-1]["epoch"] == 2.0
     names = set(lines[-1]) - {"step", "epoch"}
     assert {
-        "loss/generator",
-        "loss/discriminator",
-        "loss/discriminator_real",
-        "loss/discriminator_fake",
-        "discriminator/real_probability",
-        "discriminator/fake_probability",
-        "learning_rate/generator",
-        "learning_rate/discriminator",
-        "speed/images_per_second",
-        "speed/input_wait_fraction",
+        *("loss/generator", "loss/discriminator", "loss/discriminator_real"),
+        *("loss/discriminator_fake", "learning_rate/generator", "learning_rate/discriminator"),
+        *("discriminator/real_probability", "discriminator/fake_probability"),
+        *("speed/images_per_second", "speed/input_wait_fraction"),
     } <= names
     for name in names:
         series = {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in events.Tensors(name)}
@@ -85,22 +86,11 @@ def test_killed_and_started_again_ends_the_same(whole: tuple[Command, Path, str]
     assert "goes on from step" in output
     command.finish(*long_run, run="straight")
     killed, straight = command.folder / "killed", command.folder / "straight"
-    assert_same_bits(killed, straight, 160)
-    for grid in (straight / "samples").iterdir():
-        assert (killed / "samples" / grid.name).read_bytes() == grid.read_bytes()
-
-    def losses(run: Path) -> list[tuple[int, float]]:
-        return [
-            (line["step"], line["loss/generator"])
-            for line in metrics(run)
-            if "loss/generator" in line
-        ]
-
-    assert losses(killed) == losses(straight)
+    assert_same_run(straight, killed, 160)
     events = EventAccumulator(str(killed / "tensorboard"), size_guidance={"tensors": 0})
     events.Reload()
     steps = [event.step for event in events.Tensors("loss/generator")]
-    assert steps == [step for step, _ in losses(straight)]
+    assert steps == [line["step"] for line in losses(straight)]
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -134,11 +124,8 @@ def test_sample_and_export(whole: tuple[Command, Path, str], tmp_path: Path) -> 
     "flags, words",
     [
         (["--config.train.diff_augment=color,colour"], "train.diff_augment is 'color,colour'"),
-        (["--config.train.epochs=-1"], "train.epochs is -1; it must be at least 1"),
         (["stray"], "unexpected argument 'stray'"),
         (["--config.model.latent_dim=9"], "model.latent_dim: the run has 8, you ask for 9"),
-        (["--config.train.global_batch_size=64", "--run_dir=/proc/run"], "cannot be written"),
-        (["--strategy=multiworker"], "TF_CONFIG, which is not set"),
         (["--mode=sample", "--run_dir=nowhere"], "nowhere holds no run"),
     ],
 )

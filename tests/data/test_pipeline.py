@@ -1,6 +1,4 @@
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from tests.helpers.damage import flip_a_bit
+from tests.helpers.programs import run_python
 from trainer.data import tfrecord
 from trainer.data.pipeline import fits_in_memory, replica_batches
 from trainer.data.tfrecord import Manifest
@@ -160,8 +159,7 @@ for _ in range(steps):
 def test_a_mirrored_strategy_hands_each_replica_its_rows(
     records: tuple[str, Manifest], budget: int
 ) -> None:
-    command = [sys.executable, "-c", TWO_REPLICAS, records[0], str(budget), "9"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_python("-c", TWO_REPLICAS, records[0], str(budget), "9")
     assert done.returncode == 0, done.stderr
     rows = np.array([line.split() for line in done.stdout.splitlines()], int)
     np.testing.assert_array_equal(rows.reshape(9, 1, BATCH), numbers(records, budget, steps=9))

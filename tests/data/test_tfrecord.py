@@ -1,5 +1,4 @@
 import dataclasses
-import json
 import zlib
 from pathlib import Path
 
@@ -85,12 +84,6 @@ def test_same_records_give_the_same_bytes(tmp_path: Path) -> None:
     images = pixels(6, 70, 70, 3)
     first = write_records(tmp_path / "a", images)
     assert write_records(tmp_path / "b", images) == first
-
-
-def test_manifest_comes_back(tmp_path: Path) -> None:
-    manifest = write_records(tmp_path, pixels(4, 2, 3, 1))
-    assert tfrecord.read_manifest(str(tmp_path)) == manifest
-    assert json.loads((tmp_path / "manifest.json").read_text())["image_shape"] == [2, 3, 1]
 
 
 def test_writer_leaves_nothing_behind_without_commit(tmp_path: Path) -> None:

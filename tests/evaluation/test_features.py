@@ -57,15 +57,6 @@ def test_probabilities(extractor: Extractor) -> None:
     np.testing.assert_allclose(features.probabilities.sum(axis=1), 1.0, rtol=1e-14)
 
 
-def test_names(tmp_path: Path) -> None:
-    path = own_model(tmp_path)
-    for name, stem in (("mnist", "mnist64"), ("random", "random128"), (path, "own24")):
-        extractor = load_extractor(name, str(tmp_path), MNIST_SHAPE)
-        before, _, content_hash = extractor.name.rpartition("_")
-        assert before == stem
-        assert len(content_hash) == 8 and set(content_hash) <= set("0123456789abcdef")
-
-
 def test_features_of_records(tmp_path: Path) -> None:
     classifier = classifier_of_records(tmp_path, (9, 7, 3))
     extractor = load_extractor("records", str(tmp_path), (9, 7, 3))

@@ -86,12 +86,6 @@ def test_a_generator_that_copies_all_real_samples(offset: float) -> None:
     assert manifold_scores(real, copies) == ManifoldScores(1.0, 1.0, 1.0, 1.0)
 
 
-def test_a_collapsed_generator() -> None:
-    real = normal(5, 300, 8)
-    found = manifold_scores(real, np.repeat(real[:1], 200, axis=0))
-    assert (found.precision, found.recall) == (1.0, 0.0) and found.coverage < 0.1
-
-
 def test_scores_of_real_samples_are_those_of_the_theory() -> None:
     found = [manifold_scores(*real_halves(seed)) for seed in range(3)]
     # Naeem et al. 2020, lemmas 1 and 2: E density = 1, E coverage is near 1 - 2^-k.
@@ -124,12 +118,6 @@ def test_nearest_of_equal_references_is_the_first() -> None:
     indices, distances = nearest(references, references, 2)
     assert indices.tolist() == [[i, i + 1] for i in (0, 2, 4, 6, 8) for _ in range(2)]
     assert (distances == 0.0).all()
-
-
-def test_nearest_other_by_loops() -> None:
-    points = normal(11, 20, 3)
-    for k in (1, 5, 19):
-        assert nearest_other(points, k).tolist() == pytest.approx(slow_radii(points, k))
 
 
 def test_near_duplicates() -> None:

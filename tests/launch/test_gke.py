@@ -40,8 +40,13 @@ def _in(namespace: str, path: str) -> str:
         ),
     ],
 )
-def test_submit_sends_the_golden_request(
-    cluster: Loopback, kind: str, spec: JobSpec, options: dict[str, str], name: str
+def test_submit_sends_and_render_prints_the_golden_request(
+    cluster: Loopback,
+    kind: str,
+    spec: JobSpec,
+    options: dict[str, str],
+    name: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     path = _in("research", kind)
     cluster.on("GET", _in("research", f"{JOBS}/mnist"), NOT_FOUND)
@@ -55,17 +60,8 @@ def test_submit_sends_the_golden_request(
     (request,) = cluster.received("POST", path)
     assert request.body == golden(name)
     assert request.query == {"fieldValidation": "Strict"}
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_render_is_what_submit_sends_and_needs_no_cluster(
-    cluster: Loopback, workers: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spec = a_job("l4-1", workers=workers)
-    gke_of(cluster).submit(spec)
-    monkeypatch.delattr("launch.gke.connect")
-    (sent,) = cluster.received("POST", JOBS if workers == 1 else JOBSETS)
-    assert yaml.safe_load(Gke().render(spec)) == sent.body
+    monkeypatch.delattr("launch.gke.connect")  # render needs no cluster
+    assert yaml.safe_load(Gke("research", **options).render(spec)) == golden(name)
 
 
 @pytest.mark.parametrize("path, found", [(JOBS, job_object()), (JOBSETS, jobset_object())])
@@ -124,19 +120,18 @@ def test_refusals_become_one_sentence(cluster: Loopback, answer: Answer, sentenc
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("call", ["status", "list", "cancel", "logs"])
-def test_every_other_call_names_refusals_too(cluster: Loopback, call: str) -> None:
-    forbidden = refusal(403, "forbidden")
-    cluster.on("GET", JOBS, forbidden)
-    cluster.on("GET", f"{JOBS}/mnist", forbidden)
+def test_every_other_call_names_refusals_too(cluster: Loopback) -> None:
+    for path in (JOBS, f"{JOBS}/mnist"):
+        cluster.on("GET", path, refusal(403, "forbidden"))
     gke = gke_of(cluster)
-    with pytest.raises(ServiceError, match="roles/container"):
-        if call == "list":
-            gke.list()
-        elif call == "logs":
-            list(gke.logs("mnist", follow=False))
-        else:
-            getattr(gke, call)("mnist")
+    for call in (
+        gke.status,
+        gke.cancel,
+        lambda job: list(gke.logs(job, False)),
+        lambda _: gke.list(),
+    ):
+        with pytest.raises(ServiceError, match="roles/container"):
+            call("mnist")
 
 
 def test_nothing_that_listens_is_named() -> None:

@@ -9,7 +9,7 @@ from kubeflow_trainer_api import models
 
 from launch.errors import LaunchError
 from launch.gke_manifests import as_plain, build
-from tests.helpers.jobs import a_job, a_spot_job, golden
+from tests.helpers.jobs import a_job
 
 _PLACES = ["cpu", "l4-1", "a100-8", "h100-8", "v5e-1", "v5e-4", "v5e-8", "v5p-8", "v6e-8"]
 
@@ -22,15 +22,6 @@ def _plain(*arguments: Any, **options: Any) -> dict[str, Any]:
 def _pod_of(jobset: dict[str, Any]) -> dict[str, Any]:
     pod: dict[str, Any] = jobset["spec"]["replicatedJobs"][0]["template"]["spec"]["template"]
     return pod
-
-
-def test_a_job_of_one_host_is_the_golden_job() -> None:
-    assert _plain(a_spot_job(), "research") == golden("gke_job_tpu.yaml")
-
-
-def test_a_job_of_two_workers_is_the_golden_jobset() -> None:
-    manifest = _plain(a_job("l4-1", workers=2), "research", queue="gpus", service_account="trainer")
-    assert manifest == golden("gke_jobset_gpu.yaml")
 
 
 @pytest.mark.parametrize("spot", [False, True])
