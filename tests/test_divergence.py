@@ -1,5 +1,6 @@
 """Rolling back, with a step that reports NaN for chosen batches."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -14,18 +15,16 @@ from trainer.gan.step import AdversarialStep, Batch
 from trainer.train import train
 
 
+@dataclasses.dataclass
 class Training:
-    """Of the tiny config, with rollbacks, in a folder of its own.
+    """Of the tiny config, with rollbacks, in a folder of its own."""
 
-    Attributes:
-        bad: the batches that give NaN.
-        seen: all batches that were trained on.
-    """
-
-    def __init__(self, config: Config, run_dir: Path) -> None:
-        self.config, self.run_dir = config, run_dir
-        self.bad: set[int] = set()
-        self.seen: list[int] = []
+    config: Config
+    run_dir: Path
+    bad: set[int] = dataclasses.field(default_factory=set)
+    """The batches that give NaN."""
+    seen: list[int] = dataclasses.field(default_factory=list)
+    """All batches that were trained on."""
 
     def run(self, bad: set[int]) -> None:
         self.bad = bad

@@ -25,9 +25,7 @@ def test_one_process_is_its_own_chief_and_may_jit() -> None:
         (12, 4, 2, "2 replicas cannot share 3 .* --config.train.group_size=3 would do"),
     ],
 )
-def test_shares_that_do_not_come_out_even(
-    batch: int, group: int, replicas: int, words: str
-) -> None:
+def test_shares_that_are_not_even(batch: int, group: int, replicas: int, words: str) -> None:
     config = tiny_config()
     config.train.global_batch_size, config.train.group_size = batch, group
     with pytest.raises(UserError, match=words):

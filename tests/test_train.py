@@ -18,15 +18,17 @@ from tests.helpers.command import (
     wait_for,
 )
 
+Whole = tuple[Command, Path, str]  # with the run directory and the output
+
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Command, Path, str]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     """A run that was never stopped: 20 images, batches of 8, 2 epochs, so 5 steps."""
     command = command_on_20_images(tmp_path_factory.mktemp("whole"))
     return command, command.folder / "run", command.finish()
 
 
-def test_the_run_directory_holds_what_it_should(whole: tuple[Command, Path, str]) -> None:
+def test_the_run_directory_holds_what_it_should(whole: Whole) -> None:
     _, run, output = whole
     found = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
     assert {"config.json", "metrics.jsonl", "losses.png", "timelapse.gif"} <= found
@@ -41,7 +43,7 @@ def test_the_run_directory_holds_what_it_should(whole: tuple[Command, Path, str]
     assert output.count(f"\ngrid: {run}/samples/epoch_0002.png\n") == 1
 
 
-def test_tensorboard_reads_what_was_written(whole: tuple[Command, Path, str]) -> None:
+def test_tensorboard_reads_what_was_written(whole: Whole) -> None:
     _, run, _ = whole
     events = EventAccumulator(str(run / "tensorboard"), size_guidance={"tensors": 0})
     events.Reload()
@@ -68,14 +70,14 @@ def test_tensorboard_reads_what_was_written(whole: tuple[Command, Path, str]) ->
     assert '"latent_dim": 8' in config
 
 
-def test_a_finished_run_says_so_and_goes_on_when_asked(whole: tuple[Command, Path, str]) -> None:
+def test_a_finished_run_says_so_and_goes_on_when_asked(whole: Whole) -> None:
     command, run, _ = whole
     before = metrics(run)
     assert "is finished: step 5 of 5" in command.finish()
     assert metrics(run) == before
 
 
-def test_killed_and_started_again_ends_the_same(whole: tuple[Command, Path, str]) -> None:
+def test_killed_and_started_again_ends_the_same(whole: Whole) -> None:
     command, _, _ = whole
     long_run = ["--config.train.steps=160", "--config.train.checkpoint_every_steps=20"]
     process = command.start(*long_run, run="killed")
@@ -94,9 +96,7 @@ def test_killed_and_started_again_ends_the_same(whole: tuple[Command, Path, str]
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_signals_save_first(
-    whole: tuple[Command, Path, str], number: signal.Signals, code: int
-) -> None:
+def test_signals_save_first(whole: Whole, number: signal.Signals, code: int) -> None:
     command, _, _ = whole
     name = f"stopped-{code}"
     process = command.start("--config.train.steps=100000", run=name)
@@ -109,7 +109,7 @@ def test_signals_save_first(
     assert (command.folder / name / f"checkpoints/step-{stopped_at}.index").exists()
 
 
-def test_sample_and_export(whole: tuple[Command, Path, str], tmp_path: Path) -> None:
+def test_sample_and_export(whole: Whole, tmp_path: Path) -> None:
     command, run, _ = whole
     command.finish("--mode=sample", "--count=9", f"--output={tmp_path}/a.png")
     np.testing.assert_array_equal(
@@ -129,9 +129,7 @@ def test_sample_and_export(whole: tuple[Command, Path, str], tmp_path: Path) -> 
         (["--mode=sample", "--run_dir=nowhere"], "nowhere holds no run"),
     ],
 )
-def test_bad_usage_is_one_clear_line(
-    whole: tuple[Command, Path, str], flags: list[str], words: str
-) -> None:
+def test_bad_usage_is_one_clear_line(whole: Whole, flags: list[str], words: str) -> None:
     output = whole[0].finish(*flags, exit_code=2)
     last = output.splitlines()[-1]
     assert last.startswith("error: ") and words in last
@@ -139,7 +137,7 @@ def test_bad_usage_is_one_clear_line(
 
 
 def test_divergence_names_the_step_and_the_last_good_checkpoint(
-    whole: tuple[Command, Path, str],
+    whole: Whole,
 ) -> None:
     flags = ["--config.optimizer.discriminator.learning_rate=1e38", "--config.train.steps=40"]
     output = whole[0].finish(*flags, run="diverged", exit_code=1)

@@ -21,9 +21,7 @@ SEED_7 = "from trainer.config import Config\ndef get_config():\n    return Confi
         ("def get_config():\n    return {}\n", "returns a dict, not a trainer.config.Config"),
     ],
 )
-def test_what_is_no_config(
-    text: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bad_files(text: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(text)
     with pytest.raises(UserError, match=words) as caught:

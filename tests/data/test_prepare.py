@@ -46,9 +46,7 @@ def test_every_image_arrives_with_its_label(spec: str, output: Path) -> None:
     np.testing.assert_array_equal(labels, values % 2)
 
 
-def test_the_same_again_does_nothing(
-    spec: str, output: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_again_does_nothing(spec: str, output: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = prepare(spec, str(output), shards=2)
     assert "is prepared: 10 images of 6x6x1, 2 shards" in capsys.readouterr().out
     written = {path: path.stat().st_mtime_ns for path in output.iterdir()}
@@ -84,9 +82,7 @@ def test_damaged_folder_is_not_accepted(spec: str, output: Path) -> None:
         prepare(spec, str(output), shards=2)
 
 
-def test_a_failure_in_the_middle_leaves_no_manifest(
-    spec: str, output: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failure_leaves_nothing(spec: str, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = sources.open_source(spec)
 
     def broken() -> Iterator[sources.Example]:
@@ -113,9 +109,7 @@ def test_bad_requests(spec: str, output: Path, tmp_path: Path) -> None:
         prepare(spec, str(tmp_path / "file" / "records"))
 
 
-def test_verify_reads_every_byte(
-    spec: str, output: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_verify_reads_it_all(spec: str, output: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifest = prepare(spec, str(output), shards=2)
     capsys.readouterr()
     verify(str(output))
@@ -136,7 +130,7 @@ def test_command_line_prepares_and_verifies(spec: str, output: Path) -> None:
     (output / "shard-00002-of-00004.tfrecord").unlink()
     damaged = run_module(PREPARE, f"--verify={output}")
     assert "error: " in damaged.stderr
-    assert_refused(damaged, "shard-00002-of-00004.tfrecord is missing")
+    assert_refused(damaged, "shard-00002-of-00004.tfrecord is missing: delete")
 
 
 def test_the_command_line_teaches_and_refuses_bad_usage() -> None:

@@ -29,9 +29,7 @@ def records(folder: Path, count: int, labels: np.ndarray | None) -> str:
     return prepared(folder, pixels(count, 4, 4, 3), labels, shards=1)
 
 
-def test_digits_are_learned(
-    digits: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_it_learns_digits(digits: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     output = str(tmp_path / "new" / "classifier.npz")
     accuracy = train_classifier(digits, output, epochs=10)
     assert accuracy > 0.9

@@ -139,9 +139,7 @@ def test_xla_on_and_off_agree() -> None:
 
 
 @pytest.mark.parametrize("name", VARIANTS)
-def test_one_replica_then_two_after_a_resume_compute_what_one_does(
-    name: str, tmp_path: Path
-) -> None:
+def test_one_replica_then_two_after_a_resume_are_as_one(name: str, tmp_path: Path) -> None:
     """Every objective and option: to the last bit, with the metrics."""
     config = variant(name)
     straight = build_gan_on(config, make_strategy_of(1))

@@ -77,9 +77,7 @@ def test_status(
     else:
         cluster.on("GET", f"{JOBSETS}/pair", jobset_object(**status))
     cluster.on("GET", PODS, {"items": pods})
-
     found = gke_of(cluster).status(name)
-
     assert (found.job_id, found.state, found.detail) == (name, JobState(state), detail)
     minute = "00" if name == "mnist" else "01"
     assert found.created == f"2026-11-24T02:{minute}:00+00:00"

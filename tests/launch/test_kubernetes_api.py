@@ -42,9 +42,7 @@ def test_what_the_kubeconfig_lacks_is_named(kubeconfig: Path) -> None:
         connect("")
 
 
-def test_the_command_line_reaches_the_cluster_of_a_context(
-    kubeconfig: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_context_names_the_cluster(kubeconfig: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Loopback() as cluster:
         _write(kubeconfig, cluster.url)
         cluster.on("GET", f"{JOBS}/mnist", job_object(conditions=[condition("Failed", "Because")]))

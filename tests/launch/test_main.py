@@ -79,9 +79,7 @@ def test_list_and_logs(cloud: SimpleNamespace, capsys: pytest.CaptureFixture[str
     assert capsys.readouterr().out == "one\ntwo\n"
 
 
-def test_refusals_are_exit_code_3(
-    cloud: SimpleNamespace, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_refusal_is_exit_3(cloud: SimpleNamespace, capsys: pytest.CaptureFixture[str]) -> None:
     cloud.cancel = Mock(side_effect=ServiceError("cancelling job x: not allowed."))
     assert main(["cancel", "--backend=gke", "x"]) == 3
     assert capsys.readouterr().err == "error: cancelling job x: not allowed.\n"
@@ -93,19 +91,14 @@ def test_refusals_are_exit_code_3(
         (["render", "--backend=gke", "--config=c.py"], "--run_dir is missing"),
         (["status", "--backend=vertex", "--region=r", "7"], "--project is missing"),
         (["status", "--backend=tpu_vm", "--project=p", "7"], "--zone is missing"),
-        (
-            ["list", "--backend=vertex", "--zone=z"],
-            "--zone=z is not used by --backend=vertex, only",
-        ),
+        (["list", "--backend=vertex", "--zone=z"], "=z is not used by --backend=vertex, only"),
         (["submit", "--backend=local", "--image", "i"], "only by vertex, gke, tpu_vm, skypilot"),
         (["submit", "--backend=local", "--rundir=r"], "did you mean --run_dir?"),
         (["submit", "--backend=local", "--config.seed=1"], "the trainer's own flags go after --"),
         (["submit", "--backend=moon"], "invalid choice: 'moon'"),
     ],
 )
-def test_bad_usage_is_one_line(
-    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_bad_usage(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(arguments) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: ") and words in error and error.count("\n") == 1

@@ -77,12 +77,10 @@ def test_the_command_runs_on_every_node_with_a_tf_config_of_its_own(tmp_path: Pa
         "SKYPILOT_NODE_IPS": "10.0.0.4\n10.0.0.2\n10.0.0.9",
         "SKYPILOT_NODE_RANK": "1",
     }
-
     run = yaml.safe_load(render_task(spec))["run"]
     output = subprocess.run(
         ["bash", "-c", run], env=environment, capture_output=True, text=True, check=True
     ).stdout
-
     command, tf_config = json.loads(output)
     assert command == spec.command()
     workers = ["10.0.0.4:2222", "10.0.0.2:2222", "10.0.0.9:2222"]

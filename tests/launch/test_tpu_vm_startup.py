@@ -220,7 +220,6 @@ def test_a_vm_that_goes_down_and_comes_again(vm: Vm) -> None:
     assert report["detail"] == "the VM goes down; exit code 143"
     assert vm.log() == ["training", "saved"]
     assert not vm.calls("gcloud compute"), "the job is not over"
-
     report["seconds"] = 3000
     (vm.launch / "worker-0.json").write_text(json.dumps(report))
     (vm.folder / "system").write_text("running\n")

@@ -4,7 +4,7 @@ import os
 import re
 import tempfile
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -100,16 +100,8 @@ def test_nothing_comes_from_elsewhere(page: Page) -> None:
 def test_text_from_a_run_is_never_markup(tmp_path: Path) -> None:
     bad = '<script>"it\'s" & {{ body }}'
     lines = [{"step": step, "epoch": 0.1, f"quality/{bad}": 1.0, "alarm": bad} for step in (1, 2)]
-    runs = [
-        make_run(
-            tmp_path / parent / bad,
-            lines,
-            config=tiny_config(bad),
-            environment={bad: bad},
-            grid_epochs=[1],
-        )
-        for parent in "ab"
-    ]
+    more: dict[str, Any] = {"config": tiny_config(bad), "environment": {bad: bad}}
+    runs = [make_run(tmp_path / parent / bad, lines, **more, grid_epochs=[1]) for parent in "ab"]
     page = report_on(*runs, output=tmp_path / "report.html")
     assert bad not in page.source and page.source.count(escape(bad)) > 10
     assert page.texts("h3")[:2] == runs

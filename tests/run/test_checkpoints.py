@@ -13,8 +13,7 @@ from trainer.run.run_dir import claim_run_dir, latest_checkpoint, read_config
 
 
 def trained_gan(steps: int) -> Gan:
-    strategy = make_strategy_of(1)
-    gan = build_gan_on(tiny_config(), strategy)
+    gan = build_gan_on(tiny_config(), make_strategy_of(1))
     run_steps(gan, tiny_config(), steps, jit_compile=False)
     return gan
 
@@ -102,9 +101,7 @@ def test_run_directories_that_will_not_do(tmp_path: Path) -> None:
         load_generator(str(tmp_path / "new"))
 
 
-def test_a_list_of_checkpoints_that_cannot_be_read_is_no_empty_one(
-    gan: Gan, tmp_path: Path
-) -> None:
+def test_a_list_that_cannot_be_read_is_no_empty_one(gan: Gan, tmp_path: Path) -> None:
     Checkpoints(gan, str(tmp_path)).save(1)
     (tmp_path / "checkpoints/checkpoint").write_text("\0 not a list")
     with pytest.raises(UserError, match="the list of this run's checkpoints, cannot be read"):

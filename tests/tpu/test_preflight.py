@@ -109,7 +109,7 @@ def test_traffic_by_hand() -> None:
     assert "net/add" in [origin for _, origin in program.arrays()]
 
 
-def test_chips_that_cannot_share_the_groups_or_no_compiler(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chips_that_cannot_share_the_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     config = changed(tiny_config(), {"train.group_size": 0})
     monkeypatch.setattr("trainer.tpu.preflight.check_installed", lambda: "")
     with pytest.raises(UserError, match=r"4 replicas cannot share 1 .*train.group_size=2 would do"):
