@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.helpers.examples import prepared
 from trainer.config import Config
-from trainer.data.preparation import prepare
 from trainer.gan.build import build_gan
 from trainer.gan.state import Gan
 from trainer.gan.step import AdversarialStep
@@ -85,6 +85,18 @@ def each_step(
         yield {name: float(value) for name, value in metrics.items()}
 
 
+def state_of(gan: Gan) -> dict[str, np.ndarray]:
+    """Every variable of the networks, their optimizers and the average."""
+    parts = [gan.generator, gan.discriminator, gan.generator_optimizer, gan.discriminator_optimizer]
+    parts += [gan.ema] if gan.ema else []
+    return {f"{i} {v.path}": v.numpy() for i, part in enumerate(parts) for v in part.variables}
+
+
+def assert_same_state(one: Gan, other: Gan) -> None:
+    for (name, value), again in zip(state_of(one).items(), state_of(other).values(), strict=True):
+        np.testing.assert_array_equal(again, value, err_msg=name)
+
+
 def run_steps(
     gan: Gan, config: Config, steps: int, replicas: int = 1, jit_compile: bool = True
 ) -> list[dict[str, float]]:
@@ -95,17 +107,12 @@ def run_steps(
 @pytest.fixture(scope="session")
 def tiny_records(tmp_path_factory: pytest.TempPathFactory) -> str:
     """20 prepared images of 8x8x1 in 2 shards."""
-    folder = tmp_path_factory.mktemp("tiny")
-    np.savez(folder / "images.npz", images=np.concatenate([real_batch(s, 10) for s in (0, 1)]))
-    prepare(f"npz:{folder / 'images.npz'}", str(folder / "records"), shards=2)
-    return str(folder / "records")
+    images = np.concatenate([real_batch(seed, 10) for seed in (0, 1)])
+    return prepared(tmp_path_factory.mktemp("tiny"), images)
 
 
 @pytest.fixture(scope="session")
 def noisy_records(tmp_path_factory: pytest.TempPathFactory) -> str:
     """400 prepared images of 8x8x1, enough to evaluate with: noise whose brightness differs."""
-    folder = tmp_path_factory.mktemp("noisy")
     images = real_batch(0, 400) // np.random.default_rng(1).integers(1, 9, (400, 1, 1, 1))
-    np.savez(folder / "images.npz", images=images.astype(np.uint8))
-    prepare(f"npz:{folder / 'images.npz'}", str(folder / "records"), shards=2)
-    return str(folder / "records")
+    return prepared(tmp_path_factory.mktemp("noisy"), images.astype(np.uint8))

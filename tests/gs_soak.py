@@ -10,46 +10,28 @@ Exit code 0: all equal.
 """
 
 import collections
-import os
+import functools
 import random
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from tests.helpers.command import (
-    Command,
-    assert_same_bits,
-    assert_same_grids,
-    command_on_20_images,
-    metrics,
-)
+from tests.helpers.command import Command, assert_same_run, command_on_20_images
+from tests.helpers.examples import pixels
 from tests.helpers.gs import client_of, download, upload
 from tests.helpers.local_gcs import LocalGcs
+from tests.helpers.programs import run_python
 from tests.helpers.soak import kill_after, parsed
 
 RECORDS, MANY, RUN = "gs://bucket/records", "gs://bucket/many", "gs://bucket/runs/killed"
 
 
-def finish(command: Command, gcs: LocalGcs, *flags: str) -> str:
-    """Runs the command line on gs:// to the end."""
-    process = command.start(*flags, **environment(gcs))
-    output = process.communicate(timeout=900)[0]
-    assert process.returncode == 0, output
-    return output
-
-
-def environment(gcs: LocalGcs) -> dict[str, str]:
-    """Of the processes under test."""
-    return gcs.environment | {"TRAINER_CACHE_DIR": f"{gcs.certificate.parent}/cache"}
-
-
 def kill_repeatedly(command: Command, gcs: LocalGcs, flags: list[str], kills: int) -> None:
     """Starts the run and kills it, so many times."""
     for number in range(1, kills + 1):
-        process = command.start(*flags, **environment(gcs))
+        process = command.start(*flags)
         seconds = random.uniform(6.0, 25.0)
         kill_after(process, seconds)
         process.communicate()
@@ -58,36 +40,24 @@ def kill_repeatedly(command: Command, gcs: LocalGcs, flags: list[str], kills: in
         print(f"kill {number:2d} after {seconds:4.1f} s: step {max(steps, default=0)}", flush=True)
 
 
-def compare(straight: Path, killed: Path, steps: int) -> None:
-    """Two run directories, of which one may hold nothing that the other does not."""
-    assert_same_bits(straight, killed, steps)
-    assert_same_grids(straight, killed)
-    for name in ("step", "epoch", "loss/generator", "loss/discriminator"):
-        ours, theirs = (
-            [line[name] for line in metrics(run) if "loss/generator" in line]
-            for run in (straight, killed)
-        )
-        assert ours == theirs, name
-
-
-def prepare_many(folder: Path, gcs: LocalGcs) -> None:
+def prepare_many(command: Command) -> None:
     """Prepares images enough for an evaluation, on gs://."""
-    images = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 1), dtype=np.uint8)
-    np.savez(folder / "many.npz", images=images)
-    prepare = [sys.executable, "-m", "trainer.data.prepare", f"--source=npz:{folder}/many.npz"]
-    subprocess.run([*prepare, f"--output={MANY}"], env=os.environ | environment(gcs), check=True)
+    np.savez(command.folder / "many.npz", images=pixels(300, 8, 8, 1))
+    flags = (f"--source=npz:{command.folder}/many.npz", f"--output={MANY}")
+    done = run_python("-m", "trainer.data.prepare", *flags, **command.environment)
+    assert done.returncode == 0, done.stderr
 
 
 def other_modes(command: Command, gcs: LocalGcs) -> None:
     """Every mode that reads or writes runs, on gs://; raises where one fails."""
-    run = f"--run_dir={RUN}"
-    prepare_many(command.folder, gcs)
-    finish(command, gcs, run, "--mode=evaluate", "--count=130", f"--config.data.records_dir={MANY}")
-    finish(command, gcs, run, "--mode=export")
-    finish(command, gcs, run, "--mode=sample", f"--output={RUN}/drawn")
-    finish(command, gcs, run, "--mode=report")
+    finish = functools.partial(command.finish, f"--run_dir={RUN}", seconds=900)
+    prepare_many(command)
+    finish("--mode=evaluate", "--count=130", f"--config.data.records_dir={MANY}")
+    finish("--mode=export")
+    finish("--mode=sample", f"--output={RUN}/drawn")
+    finish("--mode=report")
     sweep = ("--run_dir=gs://bucket/sweep", "--sweep=seed=1,2", "--config.train.steps=10")
-    assert "loss/generator" in finish(command, gcs, *sweep)
+    assert "loss/generator" in finish(*sweep)
     found = {path.removeprefix("bucket/") for path in client_of(gcs).find("gs://bucket")}
     for name in (
         *("runs/killed/evaluation.json", "runs/killed/export/saved_model.pb"),
@@ -114,12 +84,13 @@ def main() -> None:
         print(f"the straight run of {given.steps} steps ...", flush=True)
         command.finish(*flags, run="straight")
         upload(Path(folder, "records"), client_of(gcs), RECORDS)
-        command = Command(Path(folder), RECORDS)
+        cache = {"TRAINER_CACHE_DIR": f"{gcs.certificate.parent}/cache"}
+        command = Command(Path(folder), RECORDS, **gcs.environment, **cache)
         gcs.random_share = given.fault_share
         kill_repeatedly(command, gcs, [*flags, f"--run_dir={RUN}"], given.kills)
-        finish(command, gcs, *flags, f"--run_dir={RUN}")
+        command.finish(*flags, f"--run_dir={RUN}", seconds=900)
         killed = download(client_of(gcs), RUN, Path(folder, "killed"))
-        compare(Path(folder, "straight"), killed, given.steps)
+        assert_same_run(Path(folder, "straight"), killed, given.steps)
         print(f"{given.kills} kills: equal to the last bit", flush=True)
         other_modes(command, gcs)
         kinds = collections.Counter(met.split()[0] for met in gcs.met)

@@ -27,40 +27,30 @@ def newest_step(run: Path) -> int:
     return max(steps, default=0)
 
 
-def start(
-    command: Command, processes: int, flags: list[str], run: Path
-) -> list[subprocess.Popen[str]]:
-    """Starts the run, on one process or as a group of two."""
-    if processes == 1:
-        return [command.start(*flags, run=run.name)]
-    return command.start_workers(*flags, run=run.name)
-
-
-def finish(workers: list[subprocess.Popen[str]]) -> None:
-    """Waits for the end of a run that must succeed."""
-    for worker in workers:
-        output = worker.communicate()[0]
-        assert worker.returncode == 0, output
-
-
 def soak(command: Command, kills: int, steps: int, processes: int) -> None:
     """One run under kills, then the comparison."""
     flags = [*FLAGS, f"--config.train.steps={steps}"]
     straight, killed = (command.folder / f"{name}-{processes}" for name in ("straight", "killed"))
     print(f"{processes} process(es): the straight run of {steps} steps ...", flush=True)
-    finish([command.start(*flags, run=straight.name)])
+    command.finish(*flags, run=straight.name, seconds=3600)
+
+    def start() -> list[subprocess.Popen[str]]:
+        if processes == 1:
+            return [command.start(*flags, run=killed.name)]
+        return command.start_workers(*flags, run=killed.name)
+
     for number in range(1, kills + 1):
         before = newest_step(killed)
-        workers = start(command, processes, flags, killed)
+        workers = start()
         seconds = random.uniform(4.0, 13.0)
         kill_after(random.choice(workers), seconds)
         for worker in workers:
             worker.communicate(timeout=120)
-        print(
-            f"kill {number:2d} after {seconds:4.1f} s: step {before} -> {newest_step(killed)}",
-            flush=True,
-        )
-    finish(start(command, processes, flags, killed))
+        after = newest_step(killed)
+        print(f"kill {number:2d} after {seconds:4.1f} s: step {before} -> {after}", flush=True)
+    for worker in start():
+        output = worker.communicate()[0]
+        assert worker.returncode == 0, output
     assert_same_bits(straight, killed, steps)
     assert_same_grids(straight, killed)
     print(f"{kills} kills of {processes} process(es): equal to the last bit", flush=True)

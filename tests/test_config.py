@@ -5,7 +5,7 @@ import pytest
 
 from tests.helpers.variants import changed
 from trainer.config import Config
-from trainer.config_fields import is_field, meanings, resume_conflicts, unknown_field_message
+from trainer.config_fields import is_field, meanings, unknown_field_message
 from trainer.errors import UserError
 
 
@@ -79,11 +79,3 @@ def test_an_unknown_field_gets_the_nearest_one() -> None:
         assert unknown_field_message(Config(), name).endswith(f"did you mean {both}")
     with pytest.raises(UserError, match="did you mean"):
         Config.from_json('{"model": {"latent_dims": 3}}')
-
-
-def test_resume_conflicts_name_both_values_and_pass_what_may_change() -> None:
-    wanted = changed(Config(), {"train.epochs": 99})
-    assert resume_conflicts(Config(), wanted) == []
-    wanted.model.latent_dim = 7
-    (conflict,) = resume_conflicts(Config(), wanted)
-    assert conflict == "model.latent_dim: the run has 256, you ask for 7"

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from tests.conftest import make_strategy_of
+from tests.helpers.examples import pixels, prepared
 from trainer.config import Config
-from trainer.data.preparation import prepare
 from trainer.train import train
 
 NAMES = sorted(path.stem for path in (Path(__file__).parent.parent / "configs").glob("*.py"))
@@ -33,11 +33,8 @@ def test_a_tiny_run(name: str, tmp_path: Path) -> None:
     module = importlib.import_module(f"configs.{name}")
     config = module.get_config()
     side, channels = config.model.resolution, config.model.channels
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (30, side, side, channels), dtype=np.uint8)
-    np.savez(tmp_path / "images.npz", images=images, labels=np.arange(30) % 10)
-    prepare(f"npz:{tmp_path / 'images.npz'}", str(tmp_path / "records"), 1, side, channels)
-    train(shrunk(config, str(tmp_path / "records")), make_strategy_of(1), str(tmp_path / "run"))
+    records = prepared(tmp_path, pixels(30, side, side, channels), np.arange(30) % 10)
+    train(shrunk(config, records), make_strategy_of(1), str(tmp_path / "run"))
     assert (tmp_path / "run/samples/epoch_0001.png").exists()
     assert (tmp_path / "run/checkpoints/step-2.index").exists()
 

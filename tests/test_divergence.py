@@ -1,5 +1,6 @@
 """Rolling back, with a step that reports NaN for chosen batches."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -7,56 +8,60 @@ import tensorflow as tf
 
 from tests.conftest import make_strategy_of
 from tests.helpers.tiny import tiny_config
-from trainer import train as train_module
 from trainer.config import Config
 from trainer.errors import DivergedError
 from trainer.gan.gradients import Metrics
 from trainer.gan.step import AdversarialStep, Batch
+from trainer.train import train
 
 
-def rolling_back(tiny_records: str) -> Config:
+@dataclasses.dataclass
+class Training:
+    """Of the tiny config, with rollbacks, in a folder of its own."""
+
+    config: Config
+    run_dir: Path
+    bad: set[int] = dataclasses.field(default_factory=set)
+    """The batches that give NaN."""
+    seen: list[int] = dataclasses.field(default_factory=list)
+    """All batches that were trained on."""
+
+    def run(self, bad: set[int]) -> None:
+        self.bad = bad
+        train(self.config, make_strategy_of(1), str(self.run_dir))
+
+
+@pytest.fixture
+def training(tiny_records: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Training:
     config = tiny_config(tiny_records)
-    config.train.steps = 12
-    config.train.jit_compile = False
+    config.train.steps, config.train.jit_compile = 12, False
     config.train.on_divergence = "rollback"
-    return config
-
-
-def poison(monkeypatch: pytest.MonkeyPatch, batches: set[int]) -> list[int]:
-    """Makes `batches` give NaN; returns the list of all batches that are trained on."""
-    seen: list[int] = []
+    training = Training(config, tmp_path)
 
     class Poisoned(AdversarialStep):
         def __call__(self, taken: list[Batch], stop: tf.Tensor) -> tuple[Metrics, tf.Tensor]:
             batch = int((self.gan.step + self.gan.batches_skipped).numpy())
-            seen.append(batch)
+            training.seen.append(batch)
             metrics, stops = super().__call__(taken, stop)
-            if batch in batches:
+            if batch in training.bad:
                 metrics["loss/generator"] = tf.constant(float("nan"))
             return metrics, stops
 
     monkeypatch.setattr("trainer.loop.AdversarialStep", Poisoned)
-    return seen
+    return training
 
 
-def test_stop_is_the_default(
-    tiny_records: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    poison(monkeypatch, {6})
-    config = rolling_back(tiny_records)
-    config.train.on_divergence = "stop"
+def test_stop_is_the_default(training: Training) -> None:
+    training.config.train.on_divergence = "stop"
     with pytest.raises(DivergedError, match=r"loss/generator is nan at step 7.*step-4"):
-        train_module.train(config, make_strategy_of(1), str(tmp_path))
+        training.run(bad={6})
 
 
-def test_rollback_leaves_the_bad_batches_out(
-    tiny_records: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = poison(monkeypatch, {6})
-    train_module.train(rolling_back(tiny_records), make_strategy_of(1), str(tmp_path))
+def test_rollback_leaves_the_bad_batches_out(training: Training) -> None:
+    training.run(bad={6})
     # Batch 6 is step 7, found at step 8, where the interval ends; step 4 was saved.
-    assert seen == [*range(8), *range(8, 16)]
-    reader = tf.train.load_checkpoint(str(tmp_path / "checkpoints"))
+    assert training.seen == [*range(8), *range(8, 16)]
+    reader = tf.train.load_checkpoint(str(training.run_dir / "checkpoints"))
     counters = {
         name: int(reader.get_tensor(f"{name}/.ATTRIBUTES/VARIABLE_VALUE"))
         for name in ("step", "batches_skipped", "rollbacks")
@@ -64,20 +69,13 @@ def test_rollback_leaves_the_bad_batches_out(
     assert counters == {"step": 12, "batches_skipped": 4, "rollbacks": 1}
 
 
-def test_rollbacks_come_to_an_end(
-    tiny_records: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    seen = poison(monkeypatch, set(range(6, 100)))
-    config = rolling_back(tiny_records)
-    config.train.rollbacks_at_most = 2
+def test_rollbacks_come_to_an_end(training: Training) -> None:
+    training.config.train.rollbacks_at_most = 2
     with pytest.raises(DivergedError, match="after 2 rollbacks"):
-        train_module.train(config, make_strategy_of(1), str(tmp_path))
-    assert seen == [*range(8), *range(8, 10), *range(10, 12)]
+        training.run(bad=set(range(6, 100)))
+    assert training.seen == [*range(8), *range(8, 10), *range(10, 12)]
 
 
-def test_no_checkpoint_to_go_back_to(
-    tiny_records: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    poison(monkeypatch, {1})
+def test_no_checkpoint_to_go_back_to(training: Training) -> None:
     with pytest.raises(DivergedError, match="at step 2"):
-        train_module.train(rolling_back(tiny_records), make_strategy_of(1), str(tmp_path))
+        training.run(bad={1})

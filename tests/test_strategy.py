@@ -1,21 +1,20 @@
 import json
-import subprocess
-import sys
 import time
 
 import pytest
 
 from tests.conftest import make_strategy_of
+from tests.helpers.programs import run_python
 from tests.helpers.tiny import tiny_config
+from trainer import strategy
 from trainer.errors import UserError
 from trainer.strategy import check_shares, is_chief, make_strategy, may_jit
 
 
 def test_one_process_is_its_own_chief_and_may_jit() -> None:
     for replicas in (1, 2):
-        strategy = make_strategy_of(replicas)
-        assert is_chief(strategy)
-        assert may_jit(strategy, True) and not may_jit(strategy, False)
+        alone = make_strategy_of(replicas)
+        assert is_chief(alone) and may_jit(alone, True) and not may_jit(alone, False)
 
 
 @pytest.mark.parametrize(
@@ -26,18 +25,12 @@ def test_one_process_is_its_own_chief_and_may_jit() -> None:
         (12, 4, 2, "2 replicas cannot share 3 .* --config.train.group_size=3 would do"),
     ],
 )
-def test_shares_that_do_not_come_out_even(
-    batch: int, group: int, replicas: int, words: str
-) -> None:
+def test_shares_that_are_not_even(batch: int, group: int, replicas: int, words: str) -> None:
     config = tiny_config()
     config.train.global_batch_size, config.train.group_size = batch, group
     with pytest.raises(UserError, match=words):
         check_shares(config, make_strategy_of(replicas))
-
-
-def test_the_suggested_group_size_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = tiny_config()
-    config.train.global_batch_size, config.train.group_size = 12, 3
+    config.train.global_batch_size, config.train.group_size = 12, 3  # as the last is told to
     check_shares(config, make_strategy_of(2))
 
 
@@ -53,14 +46,8 @@ def test_multiworker_without_tf_config(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("tpu_name", ["local", "grpc://127.0.0.1:9"])
 def test_no_tpu_is_one_sentence_within_30_seconds(tpu_name: str) -> None:
     started = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "trainer.main", "--config=configs/digits.py", "--strategy=tpu"],
-        env=_environment(TPU_NAME=tpu_name),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    flags = ("--config=configs/digits.py", "--strategy=tpu")
+    done = run_python("-m", "trainer.main", *flags, TPU_NAME=tpu_name)
     message = done.stderr.splitlines()[-1]
     assert done.returncode == 2
     assert message.startswith(f"error: --strategy=tpu found no TPU at TPU_NAME={tpu_name}")
@@ -68,15 +55,7 @@ def test_no_tpu_is_one_sentence_within_30_seconds(tpu_name: str) -> None:
     assert time.monotonic() - started < 30
 
 
-def _environment(**changes: str) -> dict[str, str]:
-    import os
-
-    return {**os.environ, **changes, "TF_CPP_MIN_LOG_LEVEL": "3"}
-
-
 def test_workers_of_tf_config_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     cluster = {"chief": ["a:1"], "worker": ["b:1"]}
     monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster}))
-    from trainer import strategy
-
     assert strategy._workers_of_tf_config() == ["a:1", "b:1"]

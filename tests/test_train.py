@@ -9,17 +9,26 @@ import tensorflow as tf
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from tests.helpers.command import Command, assert_same_bits, command_on_20_images, metrics, wait_for
+from tests.helpers.command import (
+    Command,
+    assert_same_run,
+    command_on_20_images,
+    losses,
+    metrics,
+    wait_for,
+)
+
+Whole = tuple[Command, Path, str]  # with the run directory and the output
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Command, Path, str]:
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     """A run that was never stopped: 20 images, batches of 8, 2 epochs, so 5 steps."""
     command = command_on_20_images(tmp_path_factory.mktemp("whole"))
     return command, command.folder / "run", command.finish()
 
 
-def test_the_run_directory_holds_what_it_should(whole: tuple[Command, Path, str]) -> None:
+def test_the_run_directory_holds_what_it_should(whole: Whole) -> None:
     _, run, output = whole
     found = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
     assert {"config.json", "metrics.jsonl", "losses.png", "timelapse.gif"} <= found
@@ -34,7 +43,7 @@ def test_the_run_directory_holds_what_it_should(whole: tuple[Command, Path, str]
     assert output.count(f"\ngrid: {run}/samples/epoch_0002.png\n") == 1
 
 
-def test_tensorboard_reads_what_was_written(whole: tuple[Command, Path, str]) -> None:
+def test_tensorboard_reads_what_was_written(whole: Whole) -> None:
     _, run, _ = whole
     events = EventAccumulator(str(run / "tensorboard"), size_guidance={"tensors": 0})
     events.Reload()
@@ -43,16 +52,10 @@ def test_tensorboard_reads_what_was_written(whole: tuple[Command, Path, str]) ->
     assert lines[-1]["epoch"] == 2.0
     names = set(lines[-1]) - {"step", "epoch"}
     assert {
-        "loss/generator",
-        "loss/discriminator",
-        "loss/discriminator_real",
-        "loss/discriminator_fake",
-        "discriminator/real_probability",
-        "discriminator/fake_probability",
-        "learning_rate/generator",
-        "learning_rate/discriminator",
-        "speed/images_per_second",
-        "speed/input_wait_fraction",
+        *("loss/generator", "loss/discriminator", "loss/discriminator_real"),
+        *("loss/discriminator_fake", "learning_rate/generator", "learning_rate/discriminator"),
+        *("discriminator/real_probability", "discriminator/fake_probability"),
+        *("speed/images_per_second", "speed/input_wait_fraction"),
     } <= names
     for name in names:
         series = {e.step: float(tf.make_ndarray(e.tensor_proto)) for e in events.Tensors(name)}
@@ -67,14 +70,14 @@ def test_tensorboard_reads_what_was_written(whole: tuple[Command, Path, str]) ->
     assert '"latent_dim": 8' in config
 
 
-def test_a_finished_run_says_so_and_goes_on_when_asked(whole: tuple[Command, Path, str]) -> None:
+def test_a_finished_run_says_so_and_goes_on_when_asked(whole: Whole) -> None:
     command, run, _ = whole
     before = metrics(run)
     assert "is finished: step 5 of 5" in command.finish()
     assert metrics(run) == before
 
 
-def test_killed_and_started_again_ends_the_same(whole: tuple[Command, Path, str]) -> None:
+def test_killed_and_started_again_ends_the_same(whole: Whole) -> None:
     command, _, _ = whole
     long_run = ["--config.train.steps=160", "--config.train.checkpoint_every_steps=20"]
     process = command.start(*long_run, run="killed")
@@ -85,28 +88,15 @@ def test_killed_and_started_again_ends_the_same(whole: tuple[Command, Path, str]
     assert "goes on from step" in output
     command.finish(*long_run, run="straight")
     killed, straight = command.folder / "killed", command.folder / "straight"
-    assert_same_bits(killed, straight, 160)
-    for grid in (straight / "samples").iterdir():
-        assert (killed / "samples" / grid.name).read_bytes() == grid.read_bytes()
-
-    def losses(run: Path) -> list[tuple[int, float]]:
-        return [
-            (line["step"], line["loss/generator"])
-            for line in metrics(run)
-            if "loss/generator" in line
-        ]
-
-    assert losses(killed) == losses(straight)
+    assert_same_run(straight, killed, 160)
     events = EventAccumulator(str(killed / "tensorboard"), size_guidance={"tensors": 0})
     events.Reload()
     steps = [event.step for event in events.Tensors("loss/generator")]
-    assert steps == [step for step, _ in losses(straight)]
+    assert steps == [line["step"] for line in losses(straight)]
 
 
 @pytest.mark.parametrize("number, code", [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_signals_save_first(
-    whole: tuple[Command, Path, str], number: signal.Signals, code: int
-) -> None:
+def test_signals_save_first(whole: Whole, number: signal.Signals, code: int) -> None:
     command, _, _ = whole
     name = f"stopped-{code}"
     process = command.start("--config.train.steps=100000", run=name)
@@ -119,7 +109,7 @@ def test_signals_save_first(
     assert (command.folder / name / f"checkpoints/step-{stopped_at}.index").exists()
 
 
-def test_sample_and_export(whole: tuple[Command, Path, str], tmp_path: Path) -> None:
+def test_sample_and_export(whole: Whole, tmp_path: Path) -> None:
     command, run, _ = whole
     command.finish("--mode=sample", "--count=9", f"--output={tmp_path}/a.png")
     np.testing.assert_array_equal(
@@ -134,17 +124,12 @@ def test_sample_and_export(whole: tuple[Command, Path, str], tmp_path: Path) -> 
     "flags, words",
     [
         (["--config.train.diff_augment=color,colour"], "train.diff_augment is 'color,colour'"),
-        (["--config.train.epochs=-1"], "train.epochs is -1; it must be at least 1"),
         (["stray"], "unexpected argument 'stray'"),
         (["--config.model.latent_dim=9"], "model.latent_dim: the run has 8, you ask for 9"),
-        (["--config.train.global_batch_size=64", "--run_dir=/proc/run"], "cannot be written"),
-        (["--strategy=multiworker"], "TF_CONFIG, which is not set"),
         (["--mode=sample", "--run_dir=nowhere"], "nowhere holds no run"),
     ],
 )
-def test_bad_usage_is_one_clear_line(
-    whole: tuple[Command, Path, str], flags: list[str], words: str
-) -> None:
+def test_bad_usage_is_one_clear_line(whole: Whole, flags: list[str], words: str) -> None:
     output = whole[0].finish(*flags, exit_code=2)
     last = output.splitlines()[-1]
     assert last.startswith("error: ") and words in last
@@ -152,7 +137,7 @@ def test_bad_usage_is_one_clear_line(
 
 
 def test_divergence_names_the_step_and_the_last_good_checkpoint(
-    whole: tuple[Command, Path, str],
+    whole: Whole,
 ) -> None:
     flags = ["--config.optimizer.discriminator.learning_rate=1e38", "--config.train.steps=40"]
     output = whole[0].finish(*flags, run="diverged", exit_code=1)

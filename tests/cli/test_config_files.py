@@ -1,10 +1,8 @@
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.helpers.programs import run_python
 from trainer.cli.config_files import load_config
 from trainer.errors import UserError
 
@@ -23,9 +21,7 @@ SEED_7 = "from trainer.config import Config\ndef get_config():\n    return Confi
         ("def get_config():\n    return {}\n", "returns a dict, not a trainer.config.Config"),
     ],
 )
-def test_what_is_no_config(
-    text: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_bad_files(text: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(text)
     with pytest.raises(UserError, match=words) as caught:
@@ -63,12 +59,6 @@ def test_another_folder_of_that_name_beside_ours(is_package: bool, tmp_path: Pat
     if is_package:
         (own / "__init__.py").write_text("")
     for config in ("mnist_best", "configs/mnist_best.py", "configs/mine.py", str(own / "mine.py")):
-        command = ["-m", "trainer.main", f"--config={config}", "--config.seed=-1"]
-        done = subprocess.run(
-            [sys.executable, *command],
-            cwd=tmp_path,
-            env=os.environ | {"PYTHONPATH": os.getcwd()},
-            capture_output=True,
-            text=True,
-        )
+        flags = (f"--config={config}", "--config.seed=-1")
+        done = run_python("-m", "trainer.main", *flags, cwd=tmp_path)
         assert done.returncode == 2 and done.stderr.startswith("error: seed is -1"), done.stderr

@@ -1,6 +1,3 @@
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +6,7 @@ from absl import flags
 from absl.testing import flagsaver
 
 from configs import digits
+from tests.helpers.programs import run_python
 from trainer.cli import trainer_flags
 from trainer.cli.help import answer
 from trainer.cli.trainer_flags import MODES, MODES_OF
@@ -86,12 +84,6 @@ def test_help_needs_no_tensorflow(flag: str, words: str, tmp_path: Path) -> None
         "import atexit, sys; from trainer.main import run\n"
         "atexit.register(lambda: print('tensorflow' in sys.modules)); run()"
     )
-    shown = subprocess.run(
-        [sys.executable, "-c", code, flag],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": os.getcwd()},
-        capture_output=True,
-        text=True,
-    )
+    shown = run_python("-c", code, flag, cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
     assert words in shown.stdout and shown.stdout.endswith("False\n")

@@ -1,18 +1,19 @@
+import itertools
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.conftest import make_strategy_of
 from tests.helpers.damage import flip_a_bit
 from trainer.data import tfrecord
 from trainer.data.pipeline import fits_in_memory, replica_batches
 from trainer.data.tfrecord import Manifest
 from trainer.errors import UserError
 
+Records = tuple[str, Manifest]  # the folder, what it holds
 NUM_IMAGES = 53  # a prime: no batch divides it
 BATCH = 8
 IN_MEMORY, STREAMING = 1, 0  # MiB
@@ -20,7 +21,7 @@ IN_MEMORY, STREAMING = 1, 0  # MiB
 both_ways = pytest.mark.parametrize("budget", [IN_MEMORY, STREAMING], ids=["memory", "streaming"])
 
 
-def written(folder: Path, images: list[np.ndarray], shards: int) -> tuple[str, Manifest]:
+def written(folder: Path, images: list[np.ndarray], shards: int) -> Records:
     """Records of images, each labelled with its number."""
     with tfrecord.ShardWriter(str(folder), shards) as writer:
         for i, image in enumerate(images):
@@ -31,20 +32,20 @@ def written(folder: Path, images: list[np.ndarray], shards: int) -> tuple[str, M
 
 
 @pytest.fixture(scope="module")
-def records(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Manifest]:
+def records(tmp_path_factory: pytest.TempPathFactory) -> Records:
     """Images of 2x2 pixels that all show their own number, which is their label too."""
     images = [np.full([2, 2, 1], i, np.uint8) for i in range(NUM_IMAGES)]
     return written(tmp_path_factory.mktemp("records"), images, shards=3)
 
 
-def batches(records: tuple[str, Manifest], **changes: int) -> tf.data.Dataset:
+def batches(records: Records, **changes: int) -> tf.data.Dataset:
     options = dict(seed=3, start_step=0, global_batch_size=BATCH, num_replicas=1, first_replica=0)
     options |= dict(local_replicas=1, memory_budget_mib=IN_MEMORY, shuffle_buffer_images=20)
     return replica_batches(*records, **(options | changes))
 
 
 def numbers(
-    records: tuple[str, Manifest], budget: int, steps: int, local_replicas: int = 1, **changes: int
+    records: Records, budget: int, steps: int, local_replicas: int = 1, **changes: int
 ) -> np.ndarray:
     """The numbers shown by the images, [steps, local_replicas, images of a replica]."""
     changes |= {"local_replicas": local_replicas, "memory_budget_mib": budget}
@@ -59,7 +60,7 @@ def numbers(
 
 
 @both_ways
-def test_every_epoch_holds_every_image_once(records: tuple[str, Manifest], budget: int) -> None:
+def test_every_epoch_holds_every_image_once(records: Records, budget: int) -> None:
     epochs = 8
     row = numbers(records, budget, steps=-(-epochs * NUM_IMAGES // BATCH)).ravel()
     orders = row[: epochs * NUM_IMAGES].reshape(epochs, NUM_IMAGES)
@@ -69,7 +70,7 @@ def test_every_epoch_holds_every_image_once(records: tuple[str, Manifest], budge
 
 
 @both_ways
-def test_seeds_give_different_orders(records: tuple[str, Manifest], budget: int) -> None:
+def test_seeds_give_different_orders(records: Records, budget: int) -> None:
     first, second = (numbers(records, budget, steps=6, seed=seed).ravel() for seed in (0, 1))
     assert np.mean(first == second) < 0.2
 
@@ -94,9 +95,7 @@ def test_orders_of_neighbouring_epochs_and_seeds_are_unrelated(tmp_path: Path) -
 
 @both_ways
 @pytest.mark.parametrize("start_step", [1, 6, 7, 30])
-def test_a_step_does_not_depend_on_where_the_run_started(
-    records: tuple[str, Manifest], budget: int, start_step: int
-) -> None:
+def test_a_step_is_the_same_in_any_run(records: Records, budget: int, start_step: int) -> None:
     whole = numbers(records, budget, steps=40)
     resumed = numbers(records, budget, steps=40 - start_step, start_step=start_step)
     np.testing.assert_array_equal(resumed, whole[start_step:])
@@ -104,16 +103,14 @@ def test_a_step_does_not_depend_on_where_the_run_started(
 
 @both_ways
 @pytest.mark.parametrize("num_replicas", [2, 4])
-def test_replicas_share_the_same_global_batch(
-    records: tuple[str, Manifest], budget: int, num_replicas: int
-) -> None:
+def test_replicas_share_a_global_batch(records: Records, budget: int, num_replicas: int) -> None:
     alone = numbers(records, budget, steps=15)
     shared = numbers(records, budget, 15, num_replicas=num_replicas, local_replicas=num_replicas)
     np.testing.assert_array_equal(shared.reshape(alone.shape), alone)
 
 
 @both_ways
-def test_workers_share_the_same_global_batch(records: tuple[str, Manifest], budget: int) -> None:
+def test_workers_share_a_global_batch(records: Records, budget: int) -> None:
     alone = numbers(records, budget, steps=15, start_step=2)
     shares = {"steps": 15, "start_step": 2, "num_replicas": 4, "local_replicas": 2}
     workers = [numbers(records, budget, first_replica=first, **shares) for first in (0, 2)]
@@ -121,9 +118,7 @@ def test_workers_share_the_same_global_batch(records: tuple[str, Manifest], budg
 
 
 @both_ways
-def test_the_global_seed_of_tensorflow_changes_nothing(
-    records: tuple[str, Manifest], budget: int
-) -> None:
+def test_the_global_seed_changes_nothing(records: Records, budget: int) -> None:
     found = []
     for global_seed in (0, 1):
         tf.random.set_seed(global_seed)
@@ -131,40 +126,18 @@ def test_the_global_seed_of_tensorflow_changes_nothing(
     np.testing.assert_array_equal(*found)
 
 
-# A process of its own, since logical devices cannot be made after TensorFlow has started.
-TWO_REPLICAS = """
-import sys
-import tensorflow as tf
-from tests.data.test_pipeline import batches
-from trainer.data.tfrecord import read_manifest
-
-folder, steps, *budgets = sys.argv[1], *map(int, sys.argv[2:])
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-for budget in budgets:
-    own = {"local_replicas": 2, "memory_budget_mib": budget}
-    both = iter(
-        strategy.distribute_datasets_from_function(
-            lambda context: batches(
-                (folder, read_manifest(folder)), num_replicas=context.num_replicas_in_sync, **own
-            )
-        )
+@both_ways
+def test_a_mirrored_strategy_hands_each_replica_its_rows(records: Records, budget: int) -> None:
+    strategy = make_strategy_of(2)
+    changes = {"num_replicas": 2, "local_replicas": 2, "memory_budget_mib": budget}
+    of_both = strategy.distribute_datasets_from_function(lambda _: batches(records, **changes))
+    rows = [
+        [replica[:, 0, 0, 0] for replica in images.values]
+        for images, _ in itertools.islice(of_both, 9)
+    ]
+    np.testing.assert_array_equal(
+        np.reshape(rows, (9, 1, BATCH)), numbers(records, budget, steps=9)
     )
-    for _ in range(steps):
-        for replica in next(both)[0].values:
-            print(*replica[:, 0, 0, 0].numpy())
-"""
-
-
-def test_a_mirrored_strategy_hands_each_replica_its_rows(records: tuple[str, Manifest]) -> None:
-    budgets = (IN_MEMORY, STREAMING)
-    command = [sys.executable, "-c", TWO_REPLICAS, records[0], "9", *map(str, budgets)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    rows = np.array([line.split() for line in done.stdout.splitlines()], int)
-    expected = [numbers(records, budget, steps=9) for budget in budgets]
-    np.testing.assert_array_equal(rows.reshape(2, 9, 1, BATCH), expected)
 
 
 @pytest.mark.parametrize(
@@ -175,16 +148,14 @@ def test_memory_budget_counts_pixels(mib: int, fits: bool) -> None:
     assert fits_in_memory(Manifest(1, "s", (28, 28, 3), "raw", (), (shard,)), mib) is fits
 
 
-def test_a_batch_larger_than_the_set(records: tuple[str, Manifest]) -> None:
+def test_a_batch_larger_than_the_set(records: Records) -> None:
     message = "has 53 images, fewer than a batch of 54: lower --config.train.global_batch_size"
     with pytest.raises(UserError, match=message):
         batches(records, global_batch_size=54)
 
 
 @both_ways
-def test_a_damaged_record_is_not_passed_on(
-    records: tuple[str, Manifest], budget: int, tmp_path: Path
-) -> None:
+def test_a_damaged_record_is_not_passed_on(records: Records, budget: int, tmp_path: Path) -> None:
     folder, manifest = records
     for shard in manifest.shards:
         flip_a_bit(Path(shutil.copy(Path(folder, shard.file), tmp_path)))

@@ -188,11 +188,6 @@ def test_fit_leaves_the_right_shape_alone() -> None:
     assert fit(image, (6, 6, 3)) is image
 
 
-def test_fit_crops_the_centre() -> None:
-    image = pixels(1, 4, 10, 1)[0]
-    np.testing.assert_array_equal(fit(image, (4, 4, 1)), image[:, 3:7])
-
-
 def test_fit_scales_with_antialiasing() -> None:
     stripes = np.tile(np.array([[0], [255]], np.uint8), (32, 64))[..., None]
     small = fit(stripes, (8, 8, 1))

@@ -120,9 +120,7 @@ def other_set(manifest: Manifest, files: Any, name: str) -> tuple[str, Manifest]
     return folder, Manifest(**changed)
 
 
-def test_the_least_recently_used_set_makes_room(
-    files: Any, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_lru_set_goes(files: Any, manifest: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
     size = sum(shard.bytes for shard in manifest.shards)
     monkeypatch.setenv("TRAINER_CACHE_GIB", str(2.5 * size / 2**30))
     sets = {name: other_set(manifest, files, name) for name in ("first", "second", "third")}
@@ -137,9 +135,7 @@ def test_the_least_recently_used_set_makes_room(
     assert [name for name, folder in folders.items() if folder.exists()] == ["first", "third"]
 
 
-def test_a_set_in_use_stays(
-    files: Any, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_sets_in_use_stay(files: Any, manifest: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
     size = sum(shard.bytes for shard in manifest.shards)
     monkeypatch.setenv("TRAINER_CACHE_GIB", str(1.5 * size / 2**30))
     in_use = Path(shard_paths(RECORDS, manifest)[0])
@@ -147,9 +143,7 @@ def test_a_set_in_use_stays(
     assert in_use.exists()
 
 
-def test_a_set_larger_than_the_cache_is_read_over_the_network(
-    manifest: Manifest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_set_too_large_for_the_cache(manifest: Manifest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRAINER_CACHE_GIB", "0")
     assert shard_paths(RECORDS, manifest)[0] == f"{RECORDS}/{manifest.shards[0].file}"
 

@@ -13,6 +13,8 @@ from trainer.evaluation.reference import Reference
 
 COUNT = 1000
 TRAIN = 4000
+Measured = dict[str, dict[str, float]]
+Labelled = tuple[np.ndarray, np.ndarray]
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +22,7 @@ def extractor() -> Extractor:
     return load_extractor("mnist", "", (28, 28, 1))
 
 
-def images_and_labels(kind: str, count: int) -> tuple[np.ndarray, np.ndarray]:
+def images_and_labels(kind: str, count: int) -> Labelled:
     examples = open_source(f"{kind}:{real_mnist_dir()}").examples()
     taken = [next(examples) for _ in range(count)]
     return np.stack([image for image, _ in taken]), np.array([label for _, label in taken])
@@ -38,14 +40,12 @@ def evaluator(extractor: Extractor) -> Evaluator:
 
 
 @pytest.fixture(scope="module")
-def test_set() -> tuple[np.ndarray, np.ndarray]:
+def test_set() -> Labelled:
     return images_and_labels("idx-test", 6000)
 
 
 @pytest.fixture(scope="module")
-def measured(
-    evaluator: Evaluator, extractor: Extractor, test_set: tuple[np.ndarray, np.ndarray]
-) -> dict[str, dict[str, float]]:
+def measured(evaluator: Evaluator, extractor: Extractor, test_set: Labelled) -> Measured:
     images, labels = test_set
     rng = np.random.default_rng(0)
     noisy = images + rng.normal(0, 50, images.shape)
@@ -68,9 +68,7 @@ def measured(
     }
 
 
-def test_real_images_score_about_their_floor(
-    measured: dict[str, dict[str, float]], evaluator: Evaluator
-) -> None:
+def test_real_images_score_their_floor(measured: Measured, evaluator: Evaluator) -> None:
     real, floor = measured["real"], evaluator.floor
     assert real["fid"] < 2 * floor["fid"]
     for name in ("precision", "recall", "coverage", "classifier_score"):
@@ -94,14 +92,14 @@ FALLS = [
 ]
 
 
-def test_what_rises_and_what_falls(measured: dict[str, dict[str, float]]) -> None:
+def test_what_rises_and_what_falls(measured: Measured) -> None:
     for harm, name, factor in RISES:
         assert measured[harm][name] > factor * abs(measured["real"][name]), (harm, name)
     for harm, name, factor in FALLS:
         assert measured[harm][name] * factor < measured["real"][name], (harm, name)
 
 
-def test_precision_does_not_see_missing_variety(measured: dict[str, dict[str, float]]) -> None:
+def test_precision_does_not_see_missing_variety(measured: Measured) -> None:
     """Why it is never reported alone."""
     for harm in ("nine classes", "five classes", "few images"):
         assert measured[harm]["precision"] > 0.9 * measured["real"]["precision"]

@@ -25,18 +25,9 @@ FORMULAS: dict[str, tuple[Formula, Formula]] = {
         lambda f, r: softplus(-f),
     ),
     "non_saturating": (lambda r, f: softplus(-r) + softplus(f), lambda f, r: softplus(-f)),
-    "minimax": (
-        lambda r, f: softplus(-r) + softplus(f),
-        lambda f, r: np.log(1 / (1 + np.exp(f))),
-    ),
-    "least_squares": (
-        lambda r, f: ((r - 1) ** 2 + f**2) / 2,
-        lambda f, r: (f - 1) ** 2 / 2,
-    ),
-    "hinge": (
-        lambda r, f: np.maximum(0, 1 - r) + np.maximum(0, 1 + f),
-        lambda f, r: -f,
-    ),
+    "minimax": (lambda r, f: softplus(-r) + softplus(f), lambda f, r: np.log(1 / (1 + np.exp(f)))),
+    "least_squares": (lambda r, f: ((r - 1) ** 2 + f**2) / 2, lambda f, r: (f - 1) ** 2 / 2),
+    "hinge": (lambda r, f: np.maximum(0, 1 - r) + np.maximum(0, 1 + f), lambda f, r: -f),
     "wasserstein": (lambda r, f: f - r, lambda f, r: -f),
     "relativistic_average": (
         lambda r, f: softplus(-(r - f.mean())) + softplus(f - r.mean()),
@@ -44,10 +35,6 @@ FORMULAS: dict[str, tuple[Formula, Formula]] = {
     ),
     "relativistic_paired": (lambda r, f: softplus(-(r - f)), lambda f, r: softplus(-(f - r))),
 }
-
-
-def test_every_objective_is_tested() -> None:
-    assert set(FORMULAS) == set(get_args(ObjectiveName))
 
 
 @pytest.mark.parametrize("name", get_args(ObjectiveName))

@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import build_gan_on, each_step, make_strategy_of, real_batch, run_steps
+from tests.conftest import (
+    assert_same_state,
+    build_gan_on,
+    each_step,
+    make_strategy_of,
+    real_batch,
+    run_steps,
+    state_of,
+)
 from tests.helpers.tiny import tiny_config
 from tests.helpers.variants import SGD, VARIANTS, Changes, changed, variant
 from trainer.config import Config
@@ -130,32 +138,19 @@ def test_xla_on_and_off_agree() -> None:
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
-def state(gan: Gan) -> dict[str, np.ndarray]:
-    parts = [gan.generator, gan.discriminator, gan.generator_optimizer, gan.discriminator_optimizer]
-    parts += [gan.ema] if gan.ema else []
-    return {f"{i} {v.path}": v.numpy() for i, part in enumerate(parts) for v in part.variables}
-
-
-def assert_same_state(one: Gan, other: Gan) -> None:
-    for (name, value), again in zip(state(one).items(), state(other).values(), strict=True):
-        np.testing.assert_array_equal(again, value, err_msg=name)
-
-
 @pytest.mark.parametrize("name", VARIANTS)
-def test_one_replica_then_two_after_a_resume_compute_what_one_does(
-    name: str, tmp_path: Path
-) -> None:
+def test_one_replica_then_two_after_a_resume_are_as_one(name: str, tmp_path: Path) -> None:
     """Every objective and option: to the last bit, with the metrics."""
     config = variant(name)
     straight = build_gan_on(config, make_strategy_of(1))
-    start = state(straight)
+    start = state_of(straight)
     history = []
     for step, metrics in enumerate(each_step(straight, config, 5), start=1):
         history.append(metrics)
         if step == 2:
             Checkpoints(straight, str(tmp_path)).save(2)
     assert np.isfinite([list(metrics.values()) for metrics in history]).all()
-    moved = {n: (value != start[n]).any() for n, value in state(straight).items()}
+    moved = {n: (value != start[n]).any() for n, value in state_of(straight).items()}
     assert all(m for n, m in moved.items() if "kernel" in n or "moving" in n)
 
     resumed = build_gan_on(config, make_strategy_of(2))

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from launch.worker_group import free_ports, tf_configs
-from trainer.data.preparation import prepare
+from tests.helpers.examples import prepared
 
 CONFIG = """
 from tests.helpers.tiny import tiny_config
@@ -28,8 +28,8 @@ ENVIRONMENT = {"PYTHONPATH": os.getcwd(), "TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAG
 class Command:
     """The trainer's command line on a folder of its own."""
 
-    def __init__(self, folder: Path, records: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, records: str, **environment: str) -> None:
+        self.folder, self.environment = folder, environment
         self.config = folder / "tiny.py"
         self.config.write_text(CONFIG.format(records=records))
 
@@ -39,7 +39,7 @@ class Command:
         command = [sys.executable, "-m", "trainer.main", *config, f"--run_dir={self.folder / run}"]
         return subprocess.Popen(
             [*command, *flags],
-            env=os.environ | ENVIRONMENT | env,
+            env=os.environ | ENVIRONMENT | self.environment | env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -54,9 +54,11 @@ class Command:
             for own_flags, tf_config in zip(last_flags, tf_configs(free_ports(2)), strict=True)
         ]
 
-    def finish(self, *flags: str, run: str = "run", exit_code: int = 0) -> str:
+    def finish(
+        self, *flags: str, run: str = "run", exit_code: int = 0, seconds: float = 180
+    ) -> str:
         process = self.start(*flags, run=run)
-        output = process.communicate(timeout=180)[0]
+        output = process.communicate(timeout=seconds)[0]
         assert process.returncode == exit_code, output
         return output
 
@@ -74,9 +76,7 @@ def weights(run: Path, step: int) -> dict[str, np.ndarray]:
 def command_on_20_images(folder: Path) -> Command:
     """The tiny config on 20 random images of 8x8x1 of two classes in 2 shards."""
     images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
-    np.savez(folder / "images.npz", images=images, labels=np.arange(20) % 2)
-    prepare(f"npz:{folder / 'images.npz'}", str(folder / "records"), shards=2)
-    return Command(folder, str(folder / "records"))
+    return Command(folder, prepared(folder, images, np.arange(20) % 2))
 
 
 def wait_for(path: Path, seconds: float = 120) -> None:
@@ -101,3 +101,19 @@ def assert_same_grids(run: Path, other: Path) -> None:
     assert grids
     for grid in grids:
         assert (other / "samples" / grid.name).read_bytes() == grid.read_bytes(), grid.name
+
+
+def losses(run: Path) -> list[dict[str, Any]]:
+    """The lines of metrics that have losses, without their speed."""
+    return [
+        {name: value for name, value in line.items() if not name.startswith("speed/")}
+        for line in metrics(run)
+        if "loss/generator" in line
+    ]
+
+
+def assert_same_run(run: Path, other: Path, step: int) -> None:
+    """Every variable, every sample grid and every line of losses."""
+    assert_same_bits(run, other, step)
+    assert_same_grids(run, other)
+    assert losses(other) == losses(run)

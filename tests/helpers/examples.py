@@ -1,7 +1,10 @@
 """Arrays that tests are fed with, and what comes out of sources."""
 
+from pathlib import Path
+
 import numpy as np
 
+from trainer.data.preparation import prepare
 from trainer.data.sources import Source
 
 
@@ -12,6 +15,16 @@ def pixels(count: int, *shape: int) -> np.ndarray:
 
 def normal(seed: int, *shape: int) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape)
+
+
+def prepared(
+    folder: Path, images: np.ndarray, labels: np.ndarray | None = None, shards: int = 2
+) -> str:
+    """The folder of records of images; an .npz file of the images lies beside it."""
+    arrays = {"images": images} | ({} if labels is None else {"labels": labels})
+    np.savez(folder / "images.npz", **arrays)
+    prepare(f"npz:{folder / 'images.npz'}", str(folder / "records"), shards)
+    return str(folder / "records")
 
 
 def as_set(examples: list[tuple[np.ndarray, int]]) -> set[tuple[bytes, int]]:

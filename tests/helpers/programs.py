@@ -1,14 +1,27 @@
 """Command lines of modules, as users start them."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 Done = subprocess.CompletedProcess[str]
 
 
+def run_python(*arguments: str, cwd: Path | None = None, **environment: str) -> Done:
+    """A process of its own, which finds our code from any folder."""
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=cwd,
+        env=os.environ | {"PYTHONPATH": os.getcwd()} | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def run_module(module: str, *flags: str) -> Done:
-    command = [sys.executable, "-m", module, *flags]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return run_python("-m", module, *flags)
 
 
 def assert_refused(done: Done, message: str) -> None:

@@ -6,9 +6,7 @@ from google.api_core.client_options import ClientOptions
 from google.auth.credentials import Credentials
 from google.cloud import logging
 from google.cloud.aiplatform_v1 import JobServiceClient
-from google.cloud.aiplatform_v1.services.job_service.transports.rest import (
-    JobServiceRestTransport,
-)
+from google.cloud.aiplatform_v1.services.job_service.transports.rest import JobServiceRestTransport
 
 from launch.vertex import Vertex
 from tests.helpers.loopback import Answer, Loopback, google_error

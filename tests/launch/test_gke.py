@@ -28,50 +28,38 @@ def _in(namespace: str, path: str) -> str:
     return path.replace("/default/", f"/{namespace}/")
 
 
+UNKNOWN_FIELD = refusal(400, 'strict decoding error: unknown field "spec.failurePolicy.rules"')
+NO_NAMESPACE = refusal(404, 'namespaces "default" not found')
+GPUS = {"queue": "gpus", "service_account": "trainer"}
+
+
 @pytest.mark.parametrize(
-    "kind, spec, options, name",
+    "spec, options, name",
     [
-        (JOBS, a_spot_job(), {}, "gke_job_tpu.yaml"),
-        (
-            JOBSETS,
-            a_job("l4-1", workers=2),
-            {"queue": "gpus", "service_account": "trainer"},
-            "gke_jobset_gpu.yaml",
-        ),
+        (a_spot_job(), {}, "gke_job_tpu.yaml"),
+        (a_job("l4-1", workers=2), GPUS, "gke_jobset_gpu.yaml"),
     ],
 )
-def test_submit_sends_the_golden_request(
-    cluster: Loopback, kind: str, spec: JobSpec, options: dict[str, str], name: str
+def test_submit_sends_and_render_prints_the_golden_request(
+    cluster: Loopback, monkeypatch: pytest.MonkeyPatch, spec: JobSpec, options: Any, name: str
 ) -> None:
+    kind = JOBS if spec.workers == 1 else JOBSETS
     path = _in("research", kind)
     cluster.on("GET", _in("research", f"{JOBS}/mnist"), NOT_FOUND)
     # A cluster need not know JobSets to run a Job.
     missing = UNKNOWN_KIND if kind == JOBS else NOT_FOUND
     cluster.on("GET", _in("research", f"{JOBSETS}/mnist"), missing)
     cluster.on("POST", path, {})
-
     assert gke_of(cluster, "research", **options).submit(spec) == "mnist"
-
     (request,) = cluster.received("POST", path)
     assert request.body == golden(name)
     assert request.query == {"fieldValidation": "Strict"}
-
-
-@pytest.mark.parametrize("workers", [1, 2])
-def test_render_is_what_submit_sends_and_needs_no_cluster(
-    cluster: Loopback, workers: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    spec = a_job("l4-1", workers=workers)
-    gke_of(cluster).submit(spec)
-    monkeypatch.delattr("launch.gke.connect")
-    (sent,) = cluster.received("POST", JOBS if workers == 1 else JOBSETS)
-    assert yaml.safe_load(Gke().render(spec)) == sent.body
+    monkeypatch.delattr("launch.gke.connect")  # render needs no cluster
+    assert yaml.safe_load(Gke("research", **options).render(spec)) == golden(name)
 
 
 @pytest.mark.parametrize("path, found", [(JOBS, job_object()), (JOBSETS, jobset_object())])
-def test_submit_refuses_a_name_that_is_taken(
-    cluster: Loopback, path: str, found: dict[str, Any]
-) -> None:
+def test_a_taken_name_is_refused(cluster: Loopback, path: str, found: dict[str, Any]) -> None:
     cluster.on("GET", f"{path}/mnist", found)
     with pytest.raises(LaunchError, match="--name=mnist: a job of this name"):
         gke_of(cluster).submit(a_job())
@@ -82,19 +70,11 @@ def test_submit_refuses_a_name_that_is_taken(
     "answer, sentence",
     [
         (UNKNOWN_KIND, r"does not know JobSets.*install JobSet 0\.10\.1"),
-        (
-            refusal(400, 'strict decoding error: unknown field "spec.failurePolicy.rules[1]..."'),
-            r"JobSet is too old .*unknown field.* update it",
-        ),
-        (
-            refusal(404, 'namespaces "default" not found'),
-            r'namespaces "default" not found.*--namespace=default',
-        ),
+        (UNKNOWN_FIELD, r"JobSet is too old .*unknown field.* update it"),
+        (NO_NAMESPACE, r'namespaces "default" not found.*--namespace=default'),
     ],
 )
-def test_what_a_cluster_lacks_for_a_jobset_is_named(
-    cluster: Loopback, answer: Answer, sentence: str
-) -> None:
+def test_what_a_jobset_lacks_is_named(cluster: Loopback, answer: Answer, sentence: str) -> None:
     if answer is UNKNOWN_KIND:
         cluster.on("GET", f"{JOBSETS}/mnist", UNKNOWN_KIND)
     cluster.on("POST", JOBSETS, answer)
@@ -124,19 +104,14 @@ def test_refusals_become_one_sentence(cluster: Loopback, answer: Answer, sentenc
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("call", ["status", "list", "cancel", "logs"])
-def test_every_other_call_names_refusals_too(cluster: Loopback, call: str) -> None:
-    forbidden = refusal(403, "forbidden")
-    cluster.on("GET", JOBS, forbidden)
-    cluster.on("GET", f"{JOBS}/mnist", forbidden)
+def test_every_other_call_names_refusals_too(cluster: Loopback) -> None:
+    for path in (JOBS, f"{JOBS}/mnist"):
+        cluster.on("GET", path, refusal(403, "forbidden"))
     gke = gke_of(cluster)
-    with pytest.raises(ServiceError, match="roles/container"):
-        if call == "list":
-            gke.list()
-        elif call == "logs":
-            list(gke.logs("mnist", follow=False))
-        else:
-            getattr(gke, call)("mnist")
+    calls = (gke.status, gke.cancel, lambda job: list(gke.logs(job, False)), lambda _: gke.list())
+    for call in calls:
+        with pytest.raises(ServiceError, match="roles/container"):
+            call("mnist")
 
 
 def test_nothing_that_listens_is_named() -> None:
@@ -171,9 +146,7 @@ def test_list_shows_own_jobs_newest_first(cluster: Loopback) -> None:
     cluster.on("GET", JOBS, {"items": [done]})
     cluster.on("GET", JOBSETS, {"items": [jobset_object()]})
     cluster.on("GET", PODS, {"items": [pod("Running", of="pair"), pod("Succeeded", uid="b")]})
-
     found = [(status.job_id, status.state) for status in gke_of(cluster).list()]
-
     assert found == [("pair", JobState.RUNNING), ("mnist", JobState.SUCCEEDED)]
     selectors = {request.query["labelSelector"] for request in cluster.requests}
     assert selectors == {"app.kubernetes.io/managed-by=dcgan-trainer"}
@@ -188,9 +161,7 @@ def test_list_does_without_jobset(cluster: Loopback) -> None:
 @pytest.mark.parametrize(
     "path, found", [(f"{JOBS}/mnist", job_object()), (f"{JOBSETS}/pair", jobset_object())]
 )
-def test_cancel_deletes_in_the_foreground(
-    cluster: Loopback, path: str, found: dict[str, Any]
-) -> None:
+def test_cancel_waits_for_the_pods(cluster: Loopback, path: str, found: dict[str, Any]) -> None:
     cluster.on("GET", path, found)
     cluster.on("DELETE", path, {"kind": "Status", "status": "Success"})
     gke_of(cluster).cancel(found["metadata"]["name"])

@@ -6,28 +6,11 @@ from launch.backend import JobState
 from tests.helpers.gke import JOBS, JOBSETS, PODS, condition, gke_of, job_object, jobset_object, pod
 from tests.helpers.loopback import Loopback
 
-_UNSCHEDULABLE = {
-    "conditions": [
-        {
-            "type": "PodScheduled",
-            "status": "False",
-            "reason": "Unschedulable",
-            "message": "0/3 nodes are available.",
-        }
-    ]
-}
-_NO_IMAGE = {
-    "containerStatuses": [
-        {
-            "name": "trainer",
-            "image": "i",
-            "imageID": "",
-            "ready": False,
-            "restartCount": 0,
-            "state": {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}},
-        }
-    ]
-}
+_NO_NODE = condition("PodScheduled", "Unschedulable", "no nodes") | {"status": "False"}
+_UNSCHEDULABLE = {"conditions": [_NO_NODE]}
+_CONTAINER = {"name": "trainer", "image": "i", "imageID": "", "ready": False, "restartCount": 0}
+_WITHOUT_IMAGE = {"waiting": {"reason": "ImagePullBackOff", "message": "not found"}}
+_NO_IMAGE = {"containerStatuses": [_CONTAINER | {"state": _WITHOUT_IMAGE}]}
 
 
 def _with(*conditions: tuple[str, str, str]) -> dict[str, Any]:
@@ -43,14 +26,10 @@ def _pair(*phases: str, **status: Any) -> list[dict[str, Any]]:
     ]
 
 
+_MET_AND_COMPLETE = (("SuccessCriteriaMet", "AllThere", ""), ("Complete", "AllThere", ""))
 _JOB_STATES = [
     ({}, [], "waiting", "no pod yet"),
-    (
-        {"active": 1},
-        [pod("Pending", **_UNSCHEDULABLE)],
-        "waiting",
-        "Unschedulable: 0/3 nodes are available.",
-    ),
+    ({"active": 1}, [pod("Pending", **_UNSCHEDULABLE)], "waiting", "Unschedulable: no nodes"),
     ({"active": 1}, [pod("Pending", **_NO_IMAGE)], "waiting", "ImagePullBackOff: not found"),
     ({"active": 1}, [pod("Pending")], "waiting", "Pending"),
     (_with(("Suspended", "JobSuspended", "asleep")), [], "waiting", "JobSuspended: asleep"),
@@ -61,12 +40,7 @@ _JOB_STATES = [
         "running",
         "1 pod(s) running; 2 pod(s) failed before",
     ),
-    (
-        _with(("SuccessCriteriaMet", "AllThere", ""), ("Complete", "AllThere", "")),
-        [pod("Succeeded")],
-        "succeeded",
-        "AllThere",
-    ),
+    (_with(*_MET_AND_COMPLETE), [pod("Succeeded")], "succeeded", "AllThere"),
     (_with(("Failed", "DeadlineExceeded", "too long")), [], "failed", "DeadlineExceeded: too long"),
     # The pods are still ending.
     (_with(("FailureTarget", "Limit", "")), [pod("Running")], "running", "1 pod(s) running"),
@@ -103,9 +77,7 @@ def test_status(
     else:
         cluster.on("GET", f"{JOBSETS}/pair", jobset_object(**status))
     cluster.on("GET", PODS, {"items": pods})
-
     found = gke_of(cluster).status(name)
-
     assert (found.job_id, found.state, found.detail) == (name, JobState(state), detail)
     minute = "00" if name == "mnist" else "01"
     assert found.created == f"2026-11-24T02:{minute}:00+00:00"

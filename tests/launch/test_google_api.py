@@ -2,7 +2,7 @@
 
 import pytest
 from google.api_core import exceptions
-from google.auth import exceptions as auth_exceptions
+from google.auth import exceptions as auth
 
 from launch.errors import ServiceError
 from launch.google_api import naming_refusals
@@ -15,7 +15,9 @@ def sentence_of(error: Exception, **options: str) -> str:
     return str(raised.value)
 
 
+NO_LOGIN = "there are no credentials that work"
 LOG_IN = "run `gcloud auth application-default login`, or give the machine a service account."
+NO_ANSWER = "the service did not answer as it should"
 AGAIN = "give the command again in a minute."
 NETWORK = f"check the network and the proxy, then {AGAIN}"
 QUOTAS = "https://console.cloud.google.com/iam-admin/quotas?project=P"
@@ -24,40 +26,33 @@ QUOTAS = "https://console.cloud.google.com/iam-admin/quotas?project=P"
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (
-            auth_exceptions.DefaultCredentialsError("none found"),
-            f"W: there are no credentials that work; {LOG_IN}",
-        ),
-        (
-            auth_exceptions.RefreshError("expired"),
-            f"W: there are no credentials that work; {LOG_IN}",
-        ),
-        (exceptions.Unauthorized("bad token"), f"W: the credentials were refused; {LOG_IN}"),
+        (auth.DefaultCredentialsError("none found"), f"{NO_LOGIN}; {LOG_IN}"),
+        (auth.RefreshError("expired"), f"{NO_LOGIN}; {LOG_IN}"),
+        (exceptions.Unauthorized("bad token"), f"the credentials were refused; {LOG_IN}"),
         (
             exceptions.Forbidden("Permission denied."),
-            "W: not allowed (Permission denied); enable the API in project P and give the account "
+            "not allowed (Permission denied); enable the API in project P and give the account "
             "roles/x.",
         ),
         (
             exceptions.NotFound("GET https://x.googleapis.com/v1/a?b=c: no such job"),
-            "W: not found (no such job); check the name, --project=P and the region or zone.",
+            "not found (no such job); check the name, --project=P and the region or zone.",
         ),
         (
             exceptions.ResourceExhausted("8 chips"),
-            f"W: quota is used up (8 chips); wait, ask for more at {QUOTAS}, or take another "
-            "region.",
+            f"quota is used up (8 chips); wait, ask for more at {QUOTAS}, or take another region.",
         ),
         (
-            exceptions.ServiceUnavailable("later"),
-            f"W: the service did not answer as it should (later); {AGAIN}",
+            exceptions.ServiceUnavailable("x"),
+            f"the service did not answer as it should (x); {AGAIN}",
         ),
-        (auth_exceptions.TransportError("proxy"), f"W: no connection (proxy); {NETWORK}"),
-        (ConnectionResetError("by peer"), f"W: no connection (by peer); {NETWORK}"),
-        (exceptions.InvalidArgument("bad\nmachine type"), "W: refused (bad machine type)."),
+        (auth.TransportError("proxy"), f"no connection (proxy); {NETWORK}"),
+        (ConnectionResetError("by peer"), f"no connection (by peer); {NETWORK}"),
+        (exceptions.InvalidArgument("bad\nmachine type"), "refused (bad machine type)."),
     ],
 )
 def test_every_refusal_has_its_mend(error: Exception, sentence: str) -> None:
-    assert sentence_of(error) == sentence
+    assert sentence_of(error) == f"W: {sentence}"
 
 
 def test_a_retry_that_gave_up_says_why() -> None:

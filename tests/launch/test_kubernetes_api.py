@@ -34,38 +34,22 @@ def _write(path: Path, url: str) -> None:
     path.write_text(yaml.safe_dump(content))
 
 
-def test_a_missing_kubeconfig_is_named(kubeconfig: Path) -> None:
-    with pytest.raises(ServiceError, match=r"^no --context: no cluster.*get-credentials") as raised:
-        connect("")
-    assert "\n" not in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    "context, sentence",
-    [
-        ("prod", "^--context=prod: no cluster.*prod.*get-credentials"),
-        ("", "^no --context: no cluster"),
-    ],
-)
-def test_what_the_kubeconfig_lacks_is_named(kubeconfig: Path, context: str, sentence: str) -> None:
+def test_what_the_kubeconfig_lacks_is_named(kubeconfig: Path) -> None:
     _write(kubeconfig, "http://127.0.0.1:1")
-    with pytest.raises(ServiceError, match=sentence):
-        connect(context)
+    with pytest.raises(ServiceError, match=r"^--context=prod: no cluster.*prod.*get-credentials"):
+        connect("prod")
+    with pytest.raises(ServiceError, match=r"^no --context: no cluster"):
+        connect("")
 
 
-@pytest.mark.parametrize(
-    "kind, code, state", [("Complete", 0, "succeeded"), ("Failed", 1, "failed")]
-)
-def test_the_command_line_reaches_the_cluster_of_a_context(
-    kubeconfig: Path, capsys: pytest.CaptureFixture[str], kind: str, code: int, state: str
-) -> None:
+def test_context_names_the_cluster(kubeconfig: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Loopback() as cluster:
         _write(kubeconfig, cluster.url)
-        cluster.on("GET", f"{JOBS}/mnist", job_object(conditions=[condition(kind, "Because")]))
+        cluster.on("GET", f"{JOBS}/mnist", job_object(conditions=[condition("Failed", "Because")]))
         cluster.on("GET", PODS, {"items": []})
-        assert main.main(["status", "--backend=gke", "--context=here", "mnist"]) == code
+        assert main.main(["status", "--backend=gke", "--context=here", "mnist"]) == 1
     assert cluster.requests[0].headers["authorization"] == "Bearer secret"
-    assert state in capsys.readouterr().out
+    assert "failed" in capsys.readouterr().out
 
 
 def test_the_command_line_says_in_one_line_that_there_is_no_cluster(
@@ -74,7 +58,7 @@ def test_the_command_line_says_in_one_line_that_there_is_no_cluster(
     assert main.main(["list", "--backend=gke"]) == 3
     error = capsys.readouterr().err
     assert error.startswith("error: no --context: no cluster to talk to (")
-    assert error.count("\n") == 1
+    assert "get-credentials" in error and error.count("\n") == 1
 
 
 def test_within_a_cluster_no_kubeconfig_is_needed(

@@ -7,9 +7,8 @@ import shlex
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,8 +18,6 @@ from launch.errors import LaunchError, ServiceError
 from launch.local import Local
 from tests.helpers.command import ENVIRONMENT, assert_same_bits, command_on_20_images, wait_for
 from tests.helpers.jobs import a_job
-
-ROOT = str(Path(__file__).parents[2])
 
 # Does what its --config says: exits with the codes of this worker, a start after the other.
 STAND_IN = """
@@ -61,6 +58,18 @@ def run(folder: Path, script: str, max_restarts: int = 3, max_hours: float = 1.0
     return Local(max_restarts).run(job)
 
 
+def launched(*flags: str) -> subprocess.Popen[str]:
+    """A launcher of its own with two workers, as a user would start it."""
+    command = [sys.executable, "-m", "launch.main", "submit", "--backend=local", "--workers=2"]
+    return subprocess.Popen(
+        [*command, *flags],
+        env=os.environ | ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
 @pytest.mark.parametrize(
     "script, exit_code, starts, state",
     [
@@ -90,15 +99,10 @@ def test_the_log_has_every_worker(stand_in: Path, capfd: pytest.CaptureFixture[s
 
 
 def test_a_signal_reaches_the_workers_and_ends_the_job(stand_in: Path) -> None:
-    """As a user would: a launcher of its own, cancelled from here."""
-    command = [sys.executable, "-m", "launch.main", "submit", "--backend=local", "--workers=2"]
-    command += ["--name=mnist", "--config=wait|wait", f"--run_dir={stand_in}"]
-    launcher = subprocess.Popen(
-        command, env=os.environ | {"PYTHONPATH": ROOT}, stdout=subprocess.PIPE, text=True
-    )
+    launcher = launched("--name=mnist", "--config=wait|wait", f"--run_dir={stand_in}")
     for index in (0, 1):
         wait_for(stand_in / f"starts-{index}", seconds=30)
-    lines = followed("mnist")
+    lines = ThreadPoolExecutor(1).submit(lambda: list(Local().logs("mnist", follow=True)))
     assert Local().status("mnist").state is JobState.RUNNING
     with pytest.raises(LaunchError, match="a job of this name is running"):
         run(stand_in, "0")
@@ -107,22 +111,9 @@ def test_a_signal_reaches_the_workers_and_ends_the_job(stand_in: Path) -> None:
     assert launcher.wait(30) == 143
     status = Local().status("mnist")
     assert (status.state, status.detail) == (JobState.CANCELLED, "exit code 143, told by SIGTERM")
-    assert [line for line in lines if "saved" in line]
+    assert [line for line in lines.result(30) if "saved" in line]
     with pytest.raises(ServiceError, match="is not running: it has cancelled"):
         Local().cancel("mnist")
-
-
-def followed(job_id: str) -> Iterator[str]:
-    """The lines of `logs --follow`, collected while the job runs."""
-    lines: list[str] = []
-    follower = threading.Thread(target=lambda: lines.extend(Local().logs(job_id, follow=True)))
-    follower.start()
-
-    def all_lines() -> Iterator[str]:
-        follower.join(30)
-        yield from lines
-
-    return all_lines()
 
 
 def test_after_max_hours_it_saves_and_ends(stand_in: Path) -> None:
@@ -161,15 +152,8 @@ def test_a_killed_worker_of_a_real_training(tmp_path: Path) -> None:
     """The group starts again, finishes, and has computed what one process computes."""
     trainer = command_on_20_images(tmp_path)
     flags = ["--config.train.steps=300", "--config.train.checkpoint_every_steps=20"]
-    command = [sys.executable, "-m", "launch.main", "submit", "--backend=local", "--workers=2"]
-    command += [f"--config={trainer.config}", f"--run_dir={tmp_path / 'two'}", "--", *flags]
-    launcher = subprocess.Popen(
-        command,
-        env=os.environ | ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    run_dir = f"--run_dir={tmp_path / 'two'}"
+    launcher = launched(f"--config={trainer.config}", run_dir, "--", *flags)
     wait_for(tmp_path / "two/checkpoints/step-40.index")
     children = subprocess.run(
         ["ps", "-o", "pid=", "--ppid", str(launcher.pid)], capture_output=True, text=True

@@ -23,7 +23,6 @@ def test_logs_of_one_worker_are_its_pods_oldest_first(cluster: Loopback) -> None
     cluster.on("GET", PODS, {"items": [again, pod("Failed", uid="a")]})
     cluster.on("GET", f"{PODS}/mnist-a/log", Answer("step 1\nstep 2\n"))
     cluster.on("GET", f"{PODS}/mnist-b/log", Answer("step 2\r\nstep 3"))
-
     assert list(gke_of(cluster).logs("mnist", follow=False)) == [
         *("step 1", "step 2"),
         *("step 2", "step 3"),
@@ -41,9 +40,7 @@ def test_logs_of_several_workers_name_them(cluster: Loopback) -> None:
     for index in (2, 10):
         cluster.on("GET", f"{PODS}/pair-u{index}/log", Answer(f"I am {index}\n"))
     cluster.on("GET", f"{PODS}/pair-u11/log", refusal(400, "container is waiting to start"))
-
     lines = list(gke_of(cluster).logs("pair", follow=False))
-
     assert lines == ["[worker 2] I am 2", "[worker 10] I am 10"]
 
 
@@ -55,9 +52,7 @@ def test_logs_follow_into_the_pods_of_a_new_start_until_the_job_ends(cluster: Lo
     cluster.on("GET", PODS, waiting, {"items": [first]}, {"items": [first, second]})
     cluster.on("GET", f"{PODS}/mnist-a/log", Answer("preempted\n"))
     cluster.on("GET", f"{PODS}/mnist-b/log", Answer("resumed\ndone\n"))
-
     lines = list(gke_of(cluster).logs("mnist", follow=True))
-
     assert lines == ["preempted", "resumed", "done"]
     (request,) = cluster.received("GET", f"{PODS}/mnist-b/log")
     assert (request.query["container"], request.query["follow"].lower()) == ("trainer", "true")

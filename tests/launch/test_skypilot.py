@@ -77,19 +77,14 @@ def test_the_command_runs_on_every_node_with_a_tf_config_of_its_own(tmp_path: Pa
         "SKYPILOT_NODE_IPS": "10.0.0.4\n10.0.0.2\n10.0.0.9",
         "SKYPILOT_NODE_RANK": "1",
     }
-
     run = yaml.safe_load(render_task(spec))["run"]
     output = subprocess.run(
         ["bash", "-c", run], env=environment, capture_output=True, text=True, check=True
     ).stdout
-
     command, tf_config = json.loads(output)
     assert command == spec.command()
     workers = ["10.0.0.4:2222", "10.0.0.2:2222", "10.0.0.9:2222"]
-    assert tf_config == {
-        "cluster": {"worker": workers},
-        "task": {"type": "worker", "index": 1},
-    }
+    assert tf_config == {"cluster": {"worker": workers}, "task": {"type": "worker", "index": 1}}
 
 
 def test_the_time_limit_ends_the_command_with_the_trainers_own_exit_code() -> None:

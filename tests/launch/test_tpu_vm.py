@@ -28,9 +28,7 @@ from tests.launch.conftest import Clock
 CANCEL = f"{OBJECTS}/runs%2Fmnist%2Flaunch%2Fcancel"
 
 
-def test_a_name_is_free_again_when_its_job_is_over(
-    api: TpuApi, bucket: Bucket, clock: Clock, tpu_vm: TpuVm
-) -> None:
+def test_a_name_is_free_once_more(api: TpuApi, bucket: Bucket, clock: Clock, tpu_vm: TpuVm) -> None:
     tpu_vm.submit(a_tpu_job())
     with pytest.raises(LaunchError, match="--name=mnist: a job of this name is not over"):
         tpu_vm.submit(a_tpu_job())
@@ -108,9 +106,7 @@ def test_logs(api: TpuApi, bucket: Bucket, tpu_vm: TpuVm) -> None:
     assert list(tpu_vm.logs("mnist", follow=False)) == ["one", "twö", "thr"]
 
 
-def test_logs_are_followed_to_the_end(
-    api: TpuApi, bucket: Bucket, clock: Clock, tpu_vm: TpuVm
-) -> None:
+def test_logs_are_followed(api: TpuApi, bucket: Bucket, clock: Clock, tpu_vm: TpuVm) -> None:
     tpu_vm.submit(a_tpu_job())
     nothing_new = google_error(416, "OUT_OF_RANGE", "Range Not Satisfiable")
     bucket.on(
@@ -127,24 +123,10 @@ def test_logs_are_followed_to_the_end(
     assert ranges[1:] == ["bytes=0-", "bytes=6-", "bytes=6-"]
 
 
-@pytest.mark.parametrize(
-    "code, words",
-    [
-        (grpc.StatusCode.UNAUTHENTICATED, "credentials were refused"),
-        (grpc.StatusCode.PERMISSION_DENIED, r"not allowed \(its own words\).*roles/tpu.admin"),
-        (grpc.StatusCode.NOT_FOUND, r"its own words.*check the name, --project=my-project"),
-        (grpc.StatusCode.RESOURCE_EXHAUSTED, r"quota is used up \(its own words\)"),
-        (grpc.StatusCode.UNAVAILABLE, r"its own words.*give the command again"),
-        (grpc.StatusCode.INVALID_ARGUMENT, r"refused \(its own words\)"),
-    ],
-)
-def test_refusals_by_the_tpu_api(
-    code: grpc.StatusCode, words: str, api: TpuApi, tpu_vm: TpuVm
-) -> None:
-    api.failures.append((code, "its own words"))
-    with pytest.raises(ServiceError, match=words) as refused:
+def test_a_refusal_by_the_tpu_api(api: TpuApi, tpu_vm: TpuVm) -> None:
+    api.failures.append((grpc.StatusCode.PERMISSION_DENIED, "its own words"))
+    with pytest.raises(ServiceError, match=r"its own words\).* my-project .*roles/tpu.admin\.$"):
         tpu_vm.list()
-    assert "\n" not in str(refused.value)
 
 
 def test_a_refusal_when_the_operation_ends_at_once(api: TpuApi, tpu_vm: TpuVm) -> None:

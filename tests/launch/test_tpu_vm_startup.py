@@ -4,11 +4,12 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.helpers.command import wait_for
 
 SCRIPT = Path(__file__).parents[2] / "launch/tpu_vm_startup.sh"
 
@@ -121,6 +122,12 @@ class Vm:
             },
         )
 
+    def assert_ended(self, state: str, detail: str) -> None:
+        """It has reported its end so, and has asked for its deletion once."""
+        report = self.report()
+        assert (report["state"], report["detail"]) == (state, detail)
+        assert self.calls("gcloud compute") == [DELETION]
+
     def report(self) -> dict[str, object]:
         return json.loads((self.launch / "worker-0.json").read_text())
 
@@ -131,12 +138,6 @@ class Vm:
         """What was called, of those that start like this."""
         lines = (self.folder / "calls").read_text().splitlines()
         return [line for line in lines if line.startswith(start)]
-
-    def wait_for(self, file: str) -> None:
-        deadline = time.monotonic() + 20
-        while not (self.folder / file).exists():
-            assert time.monotonic() < deadline, f"{file} does not appear"
-            time.sleep(0.01)
 
 
 DELETION = "gcloud compute tpus tpu-vm delete projects/p/locations/z/nodes/mnist --quiet"
@@ -157,12 +158,10 @@ def test_a_job_that_trains_to_its_end(vm: Vm) -> None:
         "[-m][trainer.main][--config=configs/mnist.py][--name=a b;$(c)]",
         "to stderr",
     ]
-    report = vm.report()
-    assert (report["state"], report["detail"]) == ("succeeded", "exit code 0")
+    vm.assert_ended("succeeded", "exit code 0")
     (run,) = vm.calls("docker run")
     for flag in ("--privileged", "--net=host", "--stop-timeout=300", "--init"):
         assert f" {flag} " in run
-    assert vm.calls("gcloud compute") == [DELETION]
     assert [call.split()[1] for call in vm.calls("gcloud")[-2:]] == ["storage", "compute"]
 
 
@@ -182,10 +181,8 @@ def test_the_registry_gets_a_token_and_the_log_does_not(vm: Vm) -> None:
 @pytest.mark.parametrize("code", [1, 2, 137])
 def test_the_exit_code_is_reported(vm: Vm, code: int) -> None:
     vm.boot(f"echo error: no data; exit {code}")
-    report = vm.report()
-    assert (report["state"], report["detail"]) == ("failed", f"exit code {code}")
+    vm.assert_ended("failed", f"exit code {code}")
     assert vm.log() == ["error: no data"]
-    assert vm.calls("gcloud compute") == [DELETION]
 
 
 def test_an_image_that_is_not_there(vm: Vm) -> None:
@@ -198,25 +195,20 @@ def test_an_image_that_is_not_there(vm: Vm) -> None:
 def test_cancel_lets_the_trainer_save(vm: Vm) -> None:
     (vm.launch / "cancel").touch()
     vm.boot(TRAINS_UNTIL_TOLD)
-    report = vm.report()
-    assert (report["state"], report["detail"]) == ("cancelled", "exit code 143, cancelled")
+    vm.assert_ended("cancelled", "exit code 143, cancelled")
     assert vm.log()[-1] == "saved"
-    assert vm.calls("gcloud compute") == [DELETION]
 
 
 def test_max_hours_end_it_whatever_it_does(vm: Vm) -> None:
     vm.tell("max-seconds", "1")
     vm.boot(TRAINS_UNTIL_TOLD)
-    report = vm.report()
-    assert report["state"] == "failed"
-    assert report["detail"] == "exit code 143, --max_hours are over"
-    assert report["seconds"] in (1, 2) and vm.log()[-1] == "saved"
-    assert vm.calls("gcloud compute") == [DELETION]
+    vm.assert_ended("failed", "exit code 143, --max_hours are over")
+    assert vm.report()["seconds"] in (1, 2) and vm.log()[-1] == "saved"
 
 
 def test_a_vm_that_goes_down_and_comes_again(vm: Vm) -> None:
     script = vm.boot_without_waiting(TRAINS_UNTIL_TOLD)
-    vm.wait_for("gs/bucket/runs/mnist/launch/worker-0.json")
+    wait_for(vm.launch / "worker-0.json", seconds=20)
     assert vm.report()["state"] == "running"
     # What the VM's shutdown-script does.
     (vm.folder / "system").write_text("stopping\n")
@@ -228,7 +220,6 @@ def test_a_vm_that_goes_down_and_comes_again(vm: Vm) -> None:
     assert report["detail"] == "the VM goes down; exit code 143"
     assert vm.log() == ["training", "saved"]
     assert not vm.calls("gcloud compute"), "the job is not over"
-
     report["seconds"] = 3000
     (vm.launch / "worker-0.json").write_text(json.dumps(report))
     (vm.folder / "system").write_text("running\n")

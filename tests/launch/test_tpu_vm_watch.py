@@ -53,9 +53,7 @@ def test_new_vms_are_bounded(api: TpuApi, bucket: Bucket, clock: Clock, tpu_vm: 
     assert len(api.calls("CreateQueuedResource")) == 3
 
 
-def test_watching_a_job_that_is_there(
-    api: TpuApi, bucket: Bucket, clock: Clock, tpu_vm: TpuVm
-) -> None:
+def test_watching_a_started_job(api: TpuApi, bucket: Bucket, clock: Clock, tpu_vm: TpuVm) -> None:
     tpu_vm.submit(a_tpu_job())
     with pytest.raises(LaunchError, match="another job of this name"):
         tpu_vm.watch(a_tpu_job(trainer_arguments=("--config.train.epochs=3",)), max_restarts=1)
@@ -67,9 +65,7 @@ def test_watching_a_job_that_is_there(
     assert len(bucket.received("GET", OBJECTS)) == 1, "the log and the hours used are kept"
 
 
-def test_a_watch_outlives_a_silent_service_but_no_refusal(
-    api: TpuApi, clock: Clock, tpu_vm: TpuVm
-) -> None:
+def test_a_watch_outlives_silence_but_no_refusal(api: TpuApi, clock: Clock, tpu_vm: TpuVm) -> None:
     silent = (grpc.StatusCode.UNAVAILABLE, "try later")
     clock.events = [
         lambda: api.failures.extend([silent, silent]),
@@ -89,9 +85,7 @@ def test_patience_ends(api: TpuApi, clock: Clock, tpu_vm: TpuVm) -> None:
     assert 5 < len(clock.events) < 15
 
 
-def test_watch_on_the_command_line(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_watch_flags(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     seen = SimpleNamespace()
 
     def watch(job: Any, max_restarts: int) -> JobStatus:

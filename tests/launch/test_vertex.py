@@ -49,9 +49,7 @@ def with_numbers(fields: dict[str, Any]) -> dict[str, Any]:
         ("vertex_three_h100_hosts", job("h100-8", workers=3), TENSORBOARD),
     ],
 )
-def test_the_body_as_received(
-    server: Loopback, name: str, spec: JobSpec, options: dict[str, str]
-) -> None:
+def test_golden_bodies(server: Loopback, name: str, spec: JobSpec, options: dict[str, str]) -> None:
     server.on("POST", JOBS, custom_job(state="PENDING"))
     cloud = vertex_at(server, **options)
     assert cloud.submit(spec) == "77"
@@ -78,9 +76,7 @@ def test_render_needs_neither_network_nor_credentials(
     assert "gcloud auth application-default login" in capsys.readouterr().err
 
 
-def test_the_default_credentials_go_to_the_regions_own_address(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_default_logins_and_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     login = {"type": "authorized_user", "client_id": "a", "client_secret": "b"}
     file = tmp_path / "adc.json"
     file.write_text(json.dumps({**login, "refresh_token": "c", "quota_project_id": "p"}))
@@ -126,9 +122,7 @@ def test_cancel(server: Loopback) -> None:
 
 
 @pytest.mark.parametrize(("answer", "sentence"), REFUSALS)
-def test_refusals_are_one_sentence_with_the_mend(
-    server: Loopback, answer: Answer, sentence: str
-) -> None:
+def test_refusals_are_one_sentence(server: Loopback, answer: Answer, sentence: str) -> None:
     for method, path in (("POST", JOBS), ("GET", JOBS), ("GET", f"{JOBS}/77")):
         server.on(method, path, answer)
     server.on("POST", f"{JOBS}/77:cancel", answer)
@@ -163,9 +157,7 @@ def test_a_submission_is_never_sent_twice(server: Loopback) -> None:
         (job(image=""), "--image is missing"),
     ],
 )
-def test_what_vertex_cannot_run_is_refused_before_it_is_asked(
-    server: Loopback, spec: JobSpec, sentence: str
-) -> None:
+def test_what_vertex_cannot_run_is_refused(server: Loopback, spec: JobSpec, sentence: str) -> None:
     for asked in (vertex_at(server).submit, vertex_at(server).render):
         with pytest.raises(LaunchError, match=sentence):
             asked(spec)

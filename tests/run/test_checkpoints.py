@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.conftest import build_gan_on, make_strategy_of, run_steps
+from tests.conftest import assert_same_state, build_gan_on, make_strategy_of, run_steps
 from tests.helpers.tiny import tiny_config
 from trainer.errors import DivergedError, UserError
 from trainer.gan.state import Gan
@@ -13,8 +13,7 @@ from trainer.run.run_dir import claim_run_dir, latest_checkpoint, read_config
 
 
 def trained_gan(steps: int) -> Gan:
-    strategy = make_strategy_of(1)
-    gan = build_gan_on(tiny_config(), strategy)
+    gan = build_gan_on(tiny_config(), make_strategy_of(1))
     run_steps(gan, tiny_config(), steps, jit_compile=False)
     return gan
 
@@ -24,23 +23,12 @@ def gan() -> Gan:
     return trained_gan(3)
 
 
-def state(gan: Gan) -> list[np.ndarray]:
-    parts = (
-        gan.generator,
-        gan.discriminator,
-        gan.generator_optimizer,
-        gan.discriminator_optimizer,
-    )
-    return [variable.numpy() for part in parts for variable in part.variables]
-
-
 def test_everything_comes_back_bit_for_bit(gan: Gan, tmp_path: Path) -> None:
     claim_run_dir(str(tmp_path), tiny_config(), {})
     Checkpoints(gan, str(tmp_path)).save(3)
     fresh = build_gan_on(tiny_config(), make_strategy_of(1))
     assert Checkpoints(fresh, str(tmp_path)).restore() == 3
-    for restored, saved in zip(state(fresh), state(gan), strict=True):
-        np.testing.assert_array_equal(restored, saved)
+    assert_same_state(gan, fresh)
     generator = load_generator(str(tmp_path))
     for restored, variable in zip(generator.variables, gan.generator.variables, strict=True):
         np.testing.assert_array_equal(restored.numpy(), variable.numpy())
@@ -113,9 +101,7 @@ def test_run_directories_that_will_not_do(tmp_path: Path) -> None:
         load_generator(str(tmp_path / "new"))
 
 
-def test_a_list_of_checkpoints_that_cannot_be_read_is_no_empty_one(
-    gan: Gan, tmp_path: Path
-) -> None:
+def test_a_list_that_cannot_be_read_is_no_empty_one(gan: Gan, tmp_path: Path) -> None:
     Checkpoints(gan, str(tmp_path)).save(1)
     (tmp_path / "checkpoints/checkpoint").write_text("\0 not a list")
     with pytest.raises(UserError, match="the list of this run's checkpoints, cannot be read"):

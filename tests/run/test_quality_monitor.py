@@ -55,9 +55,7 @@ def quality(run: Path) -> list[dict[str, float]]:
     ]
 
 
-def test_two_replicas_score_what_one_does_and_all_is_written(
-    config: Config, tmp_path: Path
-) -> None:
+def test_two_replicas_score_as_one_and_all_is_written(config: Config, tmp_path: Path) -> None:
     config.train.jit_compile = True
     config.train.global_batch_size, config.train.group_size = 16, 8
     for replicas in (1, 2):

@@ -132,9 +132,7 @@ def test_class_grid_has_a_row_for_each_class() -> None:
     np.testing.assert_array_equal(class_grid(images, np.full(5, 7)), grid(images))
 
 
-def test_outputs_of_a_conditional_model_hold_the_labels(
-    conditional: Sampler, tmp_path: Path
-) -> None:
+def test_conditional_outputs_hold_the_labels(conditional: Sampler, tmp_path: Path) -> None:
     wanted = drawn(conditional, 5, 7)
     write_samples(conditional, 5, 7, str(tmp_path / "a.npz"))
     with np.load(tmp_path / "a.npz") as arrays:
@@ -148,9 +146,7 @@ def test_outputs_of_a_conditional_model_hold_the_labels(
     assert sorted(p.name for p in (tmp_path / "folder/1").iterdir()) == ["000001.png", "000004.png"]
 
 
-def test_labels_that_a_model_does_not_know(
-    sampler: Sampler, conditional: Sampler, tmp_path: Path
-) -> None:
+def test_labels_that_are_unknown(sampler: Sampler, conditional: Sampler, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="--label=3: the labels are 0 to 2"):
         write_samples(conditional, 0, 4, str(tmp_path / "a.png"), label=3)
     with pytest.raises(UserError, match="--label=0: this model was trained without labels"):

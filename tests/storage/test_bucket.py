@@ -68,9 +68,7 @@ def test_a_refusal_is_told_at_once(gcs: LocalGcs, files: Any, status: int, words
         ("DELETE", "cannot be cleared of what was written"),
     ],
 )
-def test_a_right_that_is_missing_is_named(
-    gcs: LocalGcs, files: Any, method: str, words: str
-) -> None:
+def test_a_missing_right_is_named(gcs: LocalGcs, files: Any, method: str, words: str) -> None:
     gcs.inject(403, times=99, method=method)
     with pytest.raises(UserError, match=words):
         check_writable("gs://bucket/run")
@@ -154,9 +152,7 @@ def saved_model(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_a_saved_model_is_there_when_all_of_it_is(
-    gcs: LocalGcs, files: Any, saved_model: Path
-) -> None:
+def test_a_saved_model_is_there_when_all_is(gcs: LocalGcs, files: Any, saved_model: Path) -> None:
     upload_saved_model(str(saved_model), "gs://bucket/export")
     assert len(files.find("gs://bucket/export")) == 4
     before = len(gcs.requests)

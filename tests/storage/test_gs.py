@@ -1,30 +1,23 @@
 """Whole runs with records and run directory on gs://, as users start them."""
 
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.helpers.command import (
-    Command,
-    assert_same_bits,
-    assert_same_grids,
-    command_on_20_images,
-    metrics,
-)
+from tests.helpers.command import Command, assert_same_run, command_on_20_images, losses, metrics
 from tests.helpers.gs import client_of, download, upload
 from tests.helpers.local_gcs import LocalGcs
+from tests.helpers.programs import run_python
 from trainer.run.checkpoints import load_generator
 from trainer.sampling.sampler import Sampler
 
 RUN = "gs://bucket/runs/killed"
+ON_GS = f"--run_dir={RUN}"
 STEPS = 40
 FLAGS = [
     *(f"--config.train.steps={STEPS}", "--config.train.checkpoint_every_steps=8"),
@@ -43,15 +36,15 @@ class Run:
     def __init__(self, gcs: LocalGcs, folder: Path) -> None:
         self.gcs = gcs
         self.command = command_on_20_images(folder)
-        self.environment = gcs.environment | {
+        environment = gcs.environment | {
             "TRAINER_CACHE_DIR": str(folder / "cache"),
             "GCS_RETRY_CONFIG_INIT_DELAY_TIME_US": "10000",  # TensorFlow's own, a second otherwise
         }
         self.command.finish(*FLAGS, run="straight")
         self.straight = folder / "straight"
         upload(folder / "records", client_of(gcs), "gs://bucket/records")
-        self.command = Command(folder, "gs://bucket/records")
-        process = self.start(*FLAGS)
+        self.command = Command(folder, "gs://bucket/records", **environment)
+        process = self.command.start(*FLAGS, ON_GS)
         wait_for_object(gcs, f"{RUN}/checkpoints/step-16.index")
         process.send_signal(signal.SIGKILL)
         process.communicate()
@@ -63,18 +56,9 @@ class Run:
         gcs.inject("lost_answer", times=2, method="PUT", path="metrics.jsonl")
         gcs.inject("reset", times=2, method="DELETE")
         gcs.inject("cut_download", times=2, path="step-.*data")
-        self.output = self.finish(*FLAGS)
+        self.output = self.command.finish(*FLAGS, ON_GS)
         self.killed = download(client_of(gcs), RUN, folder / "killed")
         self.requests = list(gcs.requests)
-
-    def start(self, *flags: str) -> subprocess.Popen[str]:
-        return self.command.start(*flags, f"--run_dir={RUN}", **self.environment)
-
-    def finish(self, *flags: str, exit_code: int = 0) -> str:
-        process = self.start(*flags)
-        output = process.communicate(timeout=180)[0]
-        assert process.returncode == exit_code, output
-        return output
 
 
 def wait_for_object(gcs: LocalGcs, path: str, seconds: float = 120) -> None:
@@ -92,17 +76,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 def test_a_killed_run_on_gs_ends_with_the_bits_of_a_local_one(run: Run) -> None:
     assert "goes on from step" in run.output
-    assert_same_bits(run.straight, run.killed, STEPS)
-    assert_same_grids(run.straight, run.killed)
-
-    def lines(folder: Path) -> list[dict[str, Any]]:
-        return [
-            {name: value for name, value in line.items() if not name.startswith("speed/")}
-            for line in metrics(folder)
-            if "loss/generator" in line
-        ]
-
-    assert lines(run.killed) == lines(run.straight) and len(lines(run.straight)) == STEPS / 2
+    assert_same_run(run.straight, run.killed, STEPS)
+    assert len(losses(run.straight)) == STEPS / 2
 
 
 def test_the_faults_were_met(run: Run) -> None:
@@ -136,7 +111,7 @@ def test_files_that_grow_are_uploaded_once_a_checkpoint(run: Run) -> None:
 
 
 def test_an_export_goes_to_gs(run: Run, tmp_path: Path) -> None:
-    run.finish("--mode=export")
+    run.command.finish("--mode=export", ON_GS)
     export = download(client_of(run.gcs), f"{RUN}/export", tmp_path)
     sample = tf.saved_model.load(str(export)).signatures["sample"]
     drawn = sample(seed=tf.constant(0, tf.int64), count=tf.constant(9, tf.int64))["images"]
@@ -147,7 +122,7 @@ def test_an_export_goes_to_gs(run: Run, tmp_path: Path) -> None:
 def test_a_refusal_names_bucket_and_mend(run: Run) -> None:
     run.gcs.inject(403, times=1000)
     try:
-        output = run.finish("--mode=report", exit_code=2)
+        output = run.command.finish("--mode=report", ON_GS, exit_code=2)
     finally:
         run.gcs.heal()
     last = output.splitlines()[-1]
@@ -178,4 +153,5 @@ assert sum(len(images) for images, _ in batches_in_order({tiny_records!r},
                                                          read_manifest({tiny_records!r}))) == 20
 assert not [name for name in sys.modules if name.startswith(("gcsfs", "google.cloud.storage"))]
 """
-    subprocess.run([sys.executable, "-c", code], check=True)
+    done = run_python("-c", code)
+    assert done.returncode == 0, done.stderr
