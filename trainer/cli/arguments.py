@@ -7,6 +7,7 @@ from typing import TypeVar
 from absl import flags
 from ml_collections import config_flags
 
+from trainer.cli.config_parsers import register_parsers
 from trainer.errors import UserError
 
 _ConfigT = TypeVar("_ConfigT")
@@ -18,6 +19,7 @@ def with_values(config: _ConfigT, values: Sequence[tuple[str, str]]) -> _ConfigT
     Raises:
         UserError: a text that its field cannot take; what it takes is not validated.
     """
+    register_parsers()
     arguments = ["", *(f"--config.{field}={text}" for field, text in values)]
     parser = flags.FlagValues()
     changed = config_flags.DEFINE_config_dataclass(
