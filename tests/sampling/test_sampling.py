@@ -84,7 +84,7 @@ def test_a_walk_starts_at_the_first_samples_and_moves(sampler: Sampler, tmp_path
     assert (walks[:, 0] != walks[:, 3]).any()
     write_interpolations(sampler, 5, 3, 4, str(tmp_path / "walk.png"))
     assert Image.open(tmp_path / "walk.png").size == (4 * 10 + 2, 3 * 10 + 2)
-    with pytest.raises(UserError, match="is a picture"):
+    with pytest.raises(UserError, match="drawn as a picture"):
         write_interpolations(sampler, 5, 3, 4, str(tmp_path / "walk.npz"))
 
 
