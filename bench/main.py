@@ -81,6 +81,8 @@ def _parse_flags(argv: list[str]) -> list[str]:
     except flags.Error as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except SystemExit:  # absl leaves --help with 1
+        sys.exit(0)
 
 
 if __name__ == "__main__":

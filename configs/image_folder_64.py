@@ -6,7 +6,8 @@ Papers:   DCGAN: Radford et al. 2015, https://arxiv.org/abs/1511.06434
 Prepare:  python -m trainer.data.prepare --source=images:photos --resolution=64 \\
               --output=data/photos
 Command:  python -m trainer.main --config=configs/image_folder_64.py --run_dir=runs/photos
-Time:     24 minutes for 60,000 images on 2 cores of an AMD EPYC (2026-11-22)
+Time:     24 minutes for 60,000 images on 2 cores of an AMD EPYC (2026-11-22); the 50,000 steps see
+          3.2 million: a run for a GPU. --config.train.steps=500 tries it out
 Result:   not run to the end here
 
 With tens of thousands of pictures, leave the augmentation out: --config.train.diff_augment=

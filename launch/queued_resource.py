@@ -26,7 +26,7 @@ _GONE = (tpu.Node.State.PREEMPTED, tpu.Node.State.TERMINATED)
 
 
 @dataclasses.dataclass(frozen=True)
-class Verdict:
+class ResourceStatus:
     """Where a job stands, and whether it only lacks a new VM."""
 
     status: JobStatus
@@ -88,34 +88,34 @@ def told(resource: tpu.QueuedResource) -> dict[str, str]:
     return {key: metadata[key] for key in metadata if key.startswith("launch-")}
 
 
-def judge(
+def status_of(
     resource: tpu.QueuedResource, report: Report | None, vm: tpu.Node.State | None
-) -> Verdict:
+) -> ResourceStatus:
     """Puts together what the TPU API says of a job and of its VM, and the VM's last report."""
     cloud = resource.state.state
     created = resource.create_time.isoformat(timespec="seconds") if resource.create_time else ""
 
-    def verdict(state: JobState, detail: str, taken_away: bool = False) -> Verdict:
+    def status(state: JobState, detail: str, taken_away: bool = False) -> ResourceStatus:
         name = resource.name.rpartition("/")[2]
-        return Verdict(JobStatus(name, state, detail, created), taken_away)
+        return ResourceStatus(JobStatus(name, state, detail, created), taken_away)
 
     if cloud in _BEFORE_THE_VM:
-        return verdict(JobState.WAITING, cloud.name)
+        return status(JobState.WAITING, cloud.name)
     if report and report.state.is_final:
         left_over = "; its VM is not deleted yet (cancel would)" if cloud is _State.ACTIVE else ""
-        return verdict(report.state, f"{report.detail}{left_over}")
+        return status(report.state, f"{report.detail}{left_over}")
     if cloud is _State.ACTIVE and vm not in _GONE:
         if report is None:
-            return verdict(JobState.RUNNING, "the VM starts")
-        return verdict(report.state, report.detail or cloud.name)
+            return status(JobState.RUNNING, "the VM starts")
+        return status(report.state, report.detail or cloud.name)
     if cloud is _State.SUSPENDING:
-        return verdict(JobState.WAITING, cloud.name)
+        return status(JobState.WAITING, cloud.name)
     by_user = resource.state.state_initiator is tpu.QueuedResourceState.StateInitiator.USER
     if cloud is _State.DELETING or (cloud is _State.SUSPENDED and by_user):
-        return verdict(JobState.CANCELLED, f"{cloud.name}: its VM was deleted")
+        return status(JobState.CANCELLED, f"{cloud.name}: its VM was deleted")
     if cloud is _State.FAILED and report is None:
-        return verdict(JobState.FAILED, f"FAILED: {resource.state.failed_data.error.message}")
-    return verdict(
+        return status(JobState.FAILED, f"FAILED: {resource.state.failed_data.error.message}")
+    return status(
         JobState.FAILED,
         f"{cloud.name}: its VM was taken away; submit --watch takes a new one and goes on",
         taken_away=True,

@@ -17,7 +17,7 @@ from launch.backend import JobState, JobStatus
 from launch.errors import LaunchError, ServiceError
 from launch.google_api import naming_refusals
 from launch.job import JobSpec
-from launch.queued_resource import Verdict, create_request, judge, launch_folder, told
+from launch.queued_resource import ResourceStatus, create_request, launch_folder, status_of, told
 from launch.run_folder import RunFolder
 
 _POLL_SECONDS = 30
@@ -62,7 +62,7 @@ class TpuVm:
         """Asks for a VM that runs the job; a job of the same name that is over is forgotten."""
         request = self._request(job)
         found = self._find(job.name)
-        if found and not self._verdict(found).status.state.is_final:
+        if found and not self._status_of(found).status.state.is_final:
             raise LaunchError(
                 f"--name={job.name}: a job of this name is not over; cancel it, take another "
                 "--name, or give --watch to go on watching it."
@@ -83,12 +83,12 @@ class TpuVm:
         self._join_or_submit(job, request)
         restarts, last = 0, None
         while True:
-            verdict = self._patiently(lambda: self._look(job.name))
-            status = verdict.status
+            state = self._patiently(lambda: self._look(job.name))
+            status = state.status
             if status != last:
                 last = status
                 _say(f"{job.name} is {status.state.value}: {status.detail}")
-            if verdict.taken_away and restarts < max_restarts:
+            if state.taken_away and restarts < max_restarts:
                 restarts += 1
                 _say(f"asking for a new VM, {restarts} of at most {max_restarts}")
                 self._patiently(lambda: self._delete(job.name))
@@ -103,19 +103,19 @@ class TpuVm:
 
     def status(self, job_id: str) -> JobStatus:
         """Where a job stands, by the TPU API and by what its VM has reported."""
-        return self._verdict(self._get(job_id)).status
+        return self._status_of(self._get(job_id)).status
 
     def list(self) -> list[JobStatus]:
         """The jobs in the zone that this tool started, newest first."""
         with self._naming(f"listing the jobs in {self.zone}"):
             every = list(self.client.list_queued_resources(parent=self.parent))
-        statuses = [self._verdict(resource).status for resource in every if told(resource)]
+        statuses = [self._status_of(resource).status for resource in every if told(resource)]
         return sorted(statuses, key=lambda status: status.created, reverse=True)
 
     def cancel(self, job_id: str) -> None:
         """Asks the VM to end the job; the second time, or where no VM runs it, deletes all."""
         resource = self._get(job_id)
-        if self._verdict(resource).status.state is JobState.RUNNING:
+        if self._status_of(resource).status.state is JobState.RUNNING:
             with self._naming(f"asking the VM of job {job_id} to end it", _STORAGE_ROLE):
                 if self._folder(resource).ask_to_end():
                     return
@@ -153,8 +153,8 @@ class TpuVm:
 
     def _join_or_submit(self, job: JobSpec, request: tpu.CreateQueuedResourceRequest) -> None:
         found = self._find(job.name)
-        verdict = self._verdict(found) if found else None
-        if not verdict or (verdict.status.state.is_final and not verdict.taken_away):
+        state = self._status_of(found) if found else None
+        if not state or (state.status.state.is_final and not state.taken_away):
             self.submit(job)
         elif told(found) != told(request.queued_resource):
             raise LaunchError(
@@ -201,13 +201,13 @@ class TpuVm:
             )
         return found
 
-    def _look(self, job_id: str) -> Verdict:
+    def _look(self, job_id: str) -> ResourceStatus:
         found = self._find(job_id)
         if not found:
-            return Verdict(JobStatus(job_id, JobState.CANCELLED, "it was deleted"))
-        return self._verdict(found)
+            return ResourceStatus(JobStatus(job_id, JobState.CANCELLED, "it was deleted"))
+        return self._status_of(found)
 
-    def _verdict(self, resource: tpu.QueuedResource) -> Verdict:
+    def _status_of(self, resource: tpu.QueuedResource) -> ResourceStatus:
         name = resource.name.rpartition("/")[2]
         vm = None
         with self._naming(f"reading what the VM of job {name} reports", _STORAGE_ROLE):
@@ -215,7 +215,7 @@ class TpuVm:
         if resource.state.state is tpu.QueuedResourceState.State.ACTIVE:
             with self._naming(f"reading job {name}"), contextlib.suppress(exceptions.NotFound):
                 vm = self.client.get_node(name=self._vm_name(name)).state
-        return judge(resource, report, vm)
+        return status_of(resource, report, vm)
 
     def _log_since(self, resource: tpu.QueuedResource, offset: int) -> bytes:
         with self._naming("reading the log", _STORAGE_ROLE):

@@ -87,7 +87,8 @@ def fields_of_name(config: Any, name: str) -> list[str]:
 def unknown_field_message(config: Any, path: str) -> str:
     """One sentence for a field that does not exist, with the nearest that do."""
     paths = _field_paths(config)
-    near = fields_of_name(config, path.rpartition(".")[2])
+    near = [each for each in paths if each.startswith(f"{path}.")][:3]
+    near = near or fields_of_name(config, path.rpartition(".")[2])
     near = near or difflib.get_close_matches(path, paths, n=1, cutoff=0.5)
     mend = f"did you mean {' or '.join(near)}?" if near else f"the fields are {', '.join(paths)}."
     return f"there is no config field {path}: {mend}"

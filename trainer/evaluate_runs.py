@@ -43,11 +43,11 @@ def evaluate_runs(
     evaluators: dict[str, Evaluator] = {}
     found = []
     for source in sources:
-        settings = config or _config_of(source)
-        number = count or settings.evaluation.images
-        key = f"{settings.data.records_dir} {settings.evaluation.extractor} {number}"
+        run_config = config or _config_of(source)
+        number = count or run_config.evaluation.images
+        key = f"{run_config.data.records_dir} {run_config.evaluation.extractor} {number}"
         if key not in evaluators:
-            evaluators[key] = _evaluator(settings, number)
+            evaluators[key] = _evaluator(run_config, number)
         name, step, images = _images(source, checkpoint, seed)
         log.info("%s: %d samples", name, number)
         found.append(evaluators[key].evaluate(images(number), name, step, seed))

@@ -123,6 +123,7 @@ class Run:
             config, self.run_dir, self.chief, start, schedule.total_steps, schedule.epoch_at
         )
         if self.chief and config.evaluation.every_epochs:
+            logger.message("Getting the features of the real images, for the measures ...")
             with self.phases.phase("evaluator"):
                 self.monitor = QualityMonitor(config, self.manifest, self.sampler, self.run_dir)
         self.ended_early = self._is_out_of_patience()
@@ -196,9 +197,9 @@ class Run:
                     self.checkpoints.save_best(step)
         self.ended_early = self._is_out_of_patience()
         if self.ended_early:
-            settings = self.config.evaluation
+            evaluation = self.config.evaluation
             logger.message(
-                f"no better {settings.best_by} in {settings.patience_evaluations} evaluations: "
+                f"no better {evaluation.best_by} in {evaluation.patience_evaluations} evaluations: "
                 f"ended at step {step}; the best is in {self.run_dir}/{BEST}."
             )
 
@@ -238,8 +239,8 @@ class Run:
 
     def _opening_line(self, start: int) -> str:
         replicas = self.strategy.num_replicas_in_sync
-        begins = f"goes on from step {start}" if start else "starts"
+        begins = f"goes on after step {start}" if start else "starts"
         return (
-            f"{self.manifest.num_images} images of {self.config.data.source}, {replicas} "
-            f"replica(s); {begins} and ends at step {self.schedule.total_steps}. Compiling ..."
+            f"{self.manifest.num_images} images of {self.manifest.source}, {replicas} "
+            f"replica(s); {begins}, ends after step {self.schedule.total_steps}. Compiling ..."
         )

@@ -8,7 +8,6 @@ after saving.
 """
 
 import os
-import sys
 from typing import NoReturn
 
 from trainer.cli import command, help
@@ -27,8 +26,7 @@ def run() -> NoReturn:
 
 def _parse(argv: list[str]) -> list[str]:
     if answer := help.answer(argv):
-        print(answer)
-        sys.exit(0)
+        command.answer(answer)
     return given.parse(argv)
 
 
@@ -141,7 +139,7 @@ def _sweep() -> None:
 
     # Not validated: it may lack what every combination of the sweep brings.
     config, axes, processes = given.CONFIG.value, given.SWEEP.value, given.SWEEP_PROCESSES.value
-    sweep(config, axes, _run_dir(), sys.argv[1:], processes)
+    sweep(config, axes, _run_dir(), given.arguments(), processes)
 
 
 def _validated_config() -> Config:

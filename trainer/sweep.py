@@ -133,12 +133,12 @@ def trials(config: Config, axes: Sequence[str], run_dir: str) -> list[Trial]:
 def _field_and_values(config: Config, axis: str) -> tuple[str, list[str]]:
     name, separator, text = axis.partition("=")
     field = name.removeprefix("config.")
-    if not is_field(config, field):
+    if field and not is_field(config, field):
         raise UserError(f"--sweep={axis}: {unknown_field_message(config, field)}")
-    is_tuple = _is_tuple(config, field)
+    is_tuple = bool(field) and _is_tuple(config, field)
     values = [value.strip() for value in text.split(";" if is_tuple else ",")]
     # A list may be empty, where its field takes that: no augmentation against some.
-    if not separator or not (is_tuple or all(values)):
+    if not field or not separator or not (is_tuple or all(values)):
         raise UserError(f"--sweep={axis}: give FIELD=VALUE,VALUE, such as seed=1,2,3.")
     return field, values
 

@@ -7,6 +7,7 @@ import zlib
 import tensorflow as tf
 
 from trainer.config import Config
+from trainer.data.pipeline import check_enough_images
 from trainer.data.preparation import prepared_records
 from trainer.errors import DivergedError
 from trainer.loop import Run
@@ -14,7 +15,15 @@ from trainer.report.page import write_report
 from trainer.run.environment import environment
 from trainer.run.metrics_file import read_metrics
 from trainer.run.phases import Phases
-from trainer.run.run_dir import LOSSES, REPORT, SAMPLES, TIMELAPSE, claim_run_dir, grid_paths
+from trainer.run.run_dir import (
+    LOSSES,
+    REPORT,
+    SAMPLES,
+    TIMELAPSE,
+    check_run_dir,
+    claim_run_dir,
+    grid_paths,
+)
 from trainer.sampling.pictures import loss_plot, timelapse
 from trainer.storage.files import write_bytes
 from trainer.strategy import check_agreement, check_shares, is_chief
@@ -40,11 +49,14 @@ def train(
     check_shares(config, strategy)
     chief = is_chief(strategy)
     if chief:
-        claim_run_dir(run_dir, config, environment(strategy))
+        check_run_dir(run_dir, config)
 
     # ------------------------------------------------------------ Data
     with phases.phase("data"):
         manifest = prepared_records(config, config.model.num_classes)
+    check_enough_images(manifest, config.train.global_batch_size)
+    if chief:
+        claim_run_dir(run_dir, config, environment(strategy))
 
     # ------------------------------------------------------------ State
     with phases.phase("networks"), strategy.scope():
@@ -57,11 +69,7 @@ def train(
 
     # ------------------------------------------------------------ Loop
     if start >= run.schedule.total_steps and chief:
-        print(
-            f"{run_dir} is finished: step {start} of {run.schedule.total_steps}. To go on, raise "
-            "--config.train.epochs or --config.train.steps; to start anew, choose another "
-            "--run_dir."
-        )
+        _tell_finished(run, start)
     while start < run.schedule.total_steps and not run.ended_early:
         try:
             start = run.loop(start)
@@ -72,6 +80,13 @@ def train(
     if chief:
         _write_results(run)
     return run
+
+
+def _tell_finished(run: Run, step: int) -> None:
+    print(
+        f"{run.run_dir} is finished: step {step} of {run.schedule.total_steps}. To go on, raise "
+        "--config.train.epochs or --config.train.steps; to start anew, choose another --run_dir."
+    )
 
 
 def _write_results(run: Run) -> None:

@@ -78,7 +78,7 @@ def test_the_whole_help_has_every_flag_and_field() -> None:
         assert f"\n  --{name}" in text
 
 
-@pytest.mark.parametrize("flag, words", [("--help", "Fields of"), ("--version", "dcgan")])
+@pytest.mark.parametrize("flag, words", [("--help", "Fields, --config"), ("--version", "dcgan")])
 def test_help_needs_no_tensorflow(flag: str, words: str, tmp_path: Path) -> None:
     code = (
         "import atexit, sys; from trainer.main import run\n"

@@ -9,7 +9,7 @@ from tests.helpers.tiny import tiny_config
 from trainer.errors import DivergedError, UserError
 from trainer.gan.state import Gan
 from trainer.run.checkpoints import Checkpoints, load_generator
-from trainer.run.run_dir import claim_run_dir, latest_checkpoint, read_config
+from trainer.run.run_dir import check_run_dir, claim_run_dir, latest_checkpoint, read_config
 
 
 def trained_gan(steps: int) -> Gan:
@@ -63,7 +63,7 @@ def test_another_model_is_refused_with_every_difference(gan: Gan, tmp_path: Path
     other = tiny_config()
     other.model.latent_dim, other.seed, other.train.epochs = 9, 4, 7
     with pytest.raises(UserError) as caught:
-        claim_run_dir(str(tmp_path), other, {})
+        check_run_dir(str(tmp_path), other)
     assert "model.latent_dim: the run has 8, you ask for 9" in str(caught.value)
     assert "seed: the run has 0, you ask for 4" in str(caught.value)
     assert "epochs" not in str(caught.value)

@@ -9,7 +9,10 @@ def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) ->
     seconds[0] = 30.0  # compiling, which the time left must leave out
     progress.steps_done(11)
     progress.report(11, 0.1, {"speed/first_step_seconds": 30.0})
+    seconds[0] = 32.0
+    progress.steps_done(15)
     seconds[0] = 40.0
+    progress.steps_done(31)
     values = {"loss/generator": 0.5, "loss/discriminator": 0.25, "speed/images_per_second": 64.4}
     progress.report(31, 0.31, values)
     assert capsys.readouterr().out.splitlines() == [

@@ -1,6 +1,7 @@
 """How every command line of the trainer begins and ends: flags, errors, exit codes."""
 
 import functools
+import importlib.metadata
 import logging
 import os
 import sys
@@ -36,6 +37,15 @@ def run(command: Callable[[], None], parse: Parser = flags.FLAGS) -> NoReturn:
     app.run(functools.partial(_run, command), flags_parser=functools.partial(_parse, parse))
 
 
+def answer(text: str) -> NoReturn:
+    """Prints what the flags asked for, such as help, and ends the process."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:  # as in --help | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(0)
+
+
 def leave(exit_code: int, message: str) -> NoReturn:
     """Ends the process with a line on stderr."""
     print(message, file=sys.stderr, flush=True)
@@ -55,18 +65,40 @@ def leave_at_once(exit_code: int, message: str = "") -> NoReturn:
     os._exit(exit_code)
 
 
+def version() -> str:
+    """Such as `dcgan-trainer 0.1.0`."""
+    try:
+        return f"dcgan-trainer {importlib.metadata.version('dcgan-trainer')}"
+    except importlib.metadata.PackageNotFoundError:
+        return "dcgan-trainer, not installed: run from its folder"
+
+
 def _parse(parse: Parser, argv: list[str]) -> list[str]:
+    if "--version" in argv:
+        answer(version())
     try:
         return parse(argv)
     except (flags.Error, UserError) as error:
         leave(2, f"error: {error}")
+    except KeyboardInterrupt:
+        leave(130, "interrupted before anything was begun.")
     except SystemExit:
         # absl leaves --help with 1, which a script takes for a failure.
         sys.exit(0)
 
 
+class _PlainFormatter(logging.Formatter):
+    """A log line as a sentence: who wrote it and when is of no use to a user."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The message, marked where it is a warning or worse."""
+        mark = f"{record.levelname.lower()}: " if record.levelno >= logging.WARNING else ""
+        return mark + super().format(record)
+
+
 def _run(command: Callable[[], None], argv: list[str]) -> None:
     absl_logging.set_verbosity(absl_logging.WARNING)
+    absl_logging.get_absl_handler().setFormatter(_PlainFormatter())
     logging.getLogger("trainer").setLevel(logging.INFO)
     try:
         if len(argv) > 1:

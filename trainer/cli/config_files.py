@@ -34,7 +34,7 @@ def load_config(name: str) -> Config:
         config = _run(path)
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         place, kind = _place(error, path), type(error).__name__
         raise UserError(f"it fails in {place}: {kind}: {_message(error)}") from error
     if not isinstance(config, Config):
@@ -61,7 +61,8 @@ def _find(name: str) -> Path:
         return _OURS / f"{name}.py"
     if given.is_file():
         return given
-    if given.parent in (Path("."), Path("configs")) and given.stem in names():
+    ours = given.parent in (Path("."), Path("configs")) and given.suffix in ("", ".py")
+    if ours and given.stem in names():
         return _OURS / f"{given.stem}.py"
     near = _nearest(given)
     mend = f"did you mean {near}?" if near else f"give a file, or one of {', '.join(names())}."
@@ -83,6 +84,8 @@ def _run(path: Path) -> object:
     if os.getcwd() not in sys.path:
         # As python -m does: what a config imports may lie in this folder.
         sys.path.append(os.getcwd())
+    # As python FILE does, but last: a config may also import what lies beside it.
+    sys.path.append(str(path.parent.resolve()))
     if (path.parent / "__init__.py").exists():
         sys.path.insert(0, str(path.parent.resolve().parent))
     else:
@@ -103,14 +106,14 @@ def _run(path: Path) -> object:
     return module.get_config()
 
 
-def _place(error: Exception, path: Path) -> str:
+def _place(error: BaseException, path: Path) -> str:
     """File and line of the config where an error comes from."""
-    if isinstance(error, SyntaxError):
+    if isinstance(error, SyntaxError) and error.lineno:
         return f"{error.filename}, line {error.lineno}"
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(path)]
     return f"{path}, line {frames[-1].lineno}" if frames else str(path)
 
 
-def _message(error: Exception) -> str:
+def _message(error: BaseException) -> str:
     text = error.msg if isinstance(error, SyntaxError) else str(error)
     return text.splitlines()[0] if text else "no message"

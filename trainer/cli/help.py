@@ -1,6 +1,5 @@
 """What `python -m trainer.main --help` shows: the asked mode first, the whole in --helpfull."""
 
-import importlib.metadata
 import itertools
 import textwrap
 from collections.abc import Sequence
@@ -67,10 +66,8 @@ _EXIT_CODES = (
 
 
 def answer(argv: Sequence[str]) -> str:
-    """What --help, --helpfull or --version shows; empty where none of them is given."""
+    """What --help or --helpfull shows; empty where neither is given."""
     asked = {argument.lstrip("-") for argument in argv[1:] if argument.startswith("-")}
-    if "version" in asked:
-        return version()
     if "helpfull" in asked:
         return whole_help()
     if asked & {"help", "helpshort", "h", "?"}:
@@ -79,19 +76,15 @@ def answer(argv: Sequence[str]) -> str:
     return ""
 
 
-def version() -> str:
-    """Such as `dcgan-trainer 0.1.0`."""
-    try:
-        return f"dcgan-trainer {importlib.metadata.version('dcgan-trainer')}"
-    except importlib.metadata.PackageNotFoundError:
-        return "dcgan-trainer, not installed: run from its folder"
-
-
 def help_of(mode: str) -> str:
     """The examples and flags of one mode, and the fields of its config without their meaning."""
     lines = _about(mode)
     if mode in MODES_OF["config"]:
-        lines += ["", "Fields of the config, --config.FIELD=VALUE (--helpfull: what each means):"]
+        lines += [
+            "",
+            "Fields, --config.FIELD=VALUE, and what they are where the config does not set them",
+            "(--helpfull: what each means):",
+        ]
         for _, fields in itertools.groupby(meanings(Config()), lambda name: name.split(".")[0]):
             lines += _wrapped("  ".join(fields), indent=2)
     others = [f"  --mode={each:10}{what}" for each, what in _WHAT.items() if each != mode]
@@ -104,7 +97,7 @@ def whole_help() -> str:
     lines = []
     for mode in MODES:
         lines += [*_about(mode), ""]
-    lines += ["Fields of the config, with their defaults:"]
+    lines += ["Fields, with what they are where the config does not set them:"]
     for field, meaning in meanings(Config()).items():
         lines += [f"  --config.{field}", *_wrapped(meaning, indent=6)]
     lines += ["", "Flags of absl, which reads the flags:"]
@@ -125,7 +118,9 @@ def _about(mode: str) -> list[str]:
 
 def _described(flag: flags.Flag) -> list[str]:
     shown = "" if flag.default in (None, "", []) or flag.name == "config" else f"={flag.default}"
-    return [f"  --{flag.name}{shown}", *_wrapped(flag.help, indent=6)]
+    # absl adds to the help of a flag that may be repeated.
+    meaning = flag.help.partition(";\n")[0]
+    return [f"  --{flag.name}{shown}", *_wrapped(meaning, indent=6)]
 
 
 def _wrapped(text: str, indent: int) -> list[str]:

@@ -132,6 +132,8 @@ def parse(argv: Sequence[str]) -> list[str]:
             flag that the mode does not use, with the modes that do.
     """
     arguments = flags.FLAGS.read_flags_from_files(list(argv), force_gnu=False)
+    if sum(_name(argument) == "config" for argument in arguments[1:]) > 1:
+        raise UserError("--config is given more than once: give one.")
     mode = asked_mode(arguments)
     given = {_name(argument): argument for argument in arguments[1:] if argument.startswith("-")}
     fields = {name: arg for name, arg in given.items() if name.startswith("config.")}
@@ -153,6 +155,11 @@ def parse(argv: Sequence[str]) -> list[str]:
         return flags.FLAGS(arguments)
     except flags.UnrecognizedFlagError as error:
         raise UserError(_unknown_flag(error.flagname, mode)) from error
+
+
+def arguments() -> list[str]:
+    """Those of the command, flag files read and the default config named; after `parse`."""
+    return _config_arguments[1:]
 
 
 def asked_mode(arguments: Sequence[str]) -> str:

@@ -32,6 +32,15 @@ def fits_in_memory(manifest: Manifest, memory_budget_mib: int) -> bool:
     return manifest.num_images * height * width * channels <= memory_budget_mib * _MIB
 
 
+def check_enough_images(manifest: Manifest, global_batch_size: int) -> None:
+    """Raises UserError where the set has fewer images than a batch."""
+    if manifest.num_images < global_batch_size:
+        raise UserError(
+            f"the set has {manifest.num_images} images, fewer than a batch of "
+            f"{global_batch_size}: lower --config.train.global_batch_size."
+        )
+
+
 def replica_batches(
     records_dir: str,
     manifest: Manifest,
@@ -47,12 +56,11 @@ def replica_batches(
 ) -> tf.data.Dataset:
     """The batches of this worker's replicas, from `start_step` on and without end.
 
-    Step by step, and within a step replica by replica: the order in which
-    `tf.distribute.Strategy.distribute_datasets_from_function` hands them out. Replica r of n, over
-    all workers, gets rows [r * B / n, (r + 1) * B / n) of the step's global batch of B, a multiple
-    of n. A set that takes no more than the memory budget is kept in memory as uint8, and its
-    epochs are drawn from all permutations; otherwise the records of a few shards at a time are
-    mixed in a buffer. The sizes of the shards must have been checked.
+    Step by step, and within a step replica by replica, as tf.distribute hands them out. Replica r
+    of n, over all workers, gets rows [r * B / n, (r + 1) * B / n) of the step's global batch of B,
+    a multiple of n. A set within the memory budget is kept in memory as uint8, and its epochs are
+    drawn from all permutations; otherwise records of a few shards at a time are mixed in a buffer.
+    The sizes of the shards must have been checked.
 
     Returns:
         A dataset of pairs: images, uint8 [B / n, H, W, C], and labels, int32 [B / n], -1 where
@@ -62,11 +70,7 @@ def replica_batches(
     Raises:
         UserError: fewer images than a batch.
     """
-    if manifest.num_images < global_batch_size:
-        raise UserError(
-            f"the set has {manifest.num_images} images, fewer than a batch of "
-            f"{global_batch_size}: lower --config.train.global_batch_size."
-        )
+    check_enough_images(manifest, global_batch_size)
     if fits_in_memory(manifest, memory_budget_mib):
         epoch_in_order, read = _from_memory(records_dir, manifest, seed)
     else:

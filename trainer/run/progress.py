@@ -13,6 +13,9 @@ _SHOWN = {
     "speed/first_step_seconds": ("compiled in", "{:.1f} s"),
 }
 
+# Late enough to know: the first steps may only be handed to the device.
+_TELLS_TIME_AFTER_SECONDS = 5.0
+
 
 class Progress:
     """Progress of one run, from the step it starts or goes on at."""
@@ -47,6 +50,10 @@ class Progress:
         if self.started is None:
             self.started, self.timed_from = self.clock(), step
             self.bar.unpause()
+        enough = self.clock() - self.started >= _TELLS_TIME_AFTER_SECONDS
+        if enough and not self.told_time_left and (left := self._time_left(step)):
+            self.told_time_left = True
+            self.message(f"about {left} to the end, step {self.total_steps}")
 
     def report(self, step: int, epoch: float, values: Mapping[str, float]) -> None:
         """Shows what `values` has of losses and speed, and the time left."""
@@ -55,14 +62,10 @@ class Progress:
             for name, (label, form) in _SHOWN.items()
             if name in values
         }
-        left = self._time_left(step)
-        if left and not self.told_time_left:
-            self.message(f"about {left} to the end, step {self.total_steps}")
-            self.told_time_left = True
         if not self.bar.disable:
             self.bar.set_postfix(shown, refresh=False)
             return
-        if left:
+        if left := self._time_left(step):
             shown["left"] = left
         words = "  ".join(f"{name} {value}" for name, value in shown.items())
         self.message(f"step {step}/{self.total_steps}  {words}")

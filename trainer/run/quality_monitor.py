@@ -53,27 +53,27 @@ class QualityMonitor:
         Raises:
             UserError: the extractor or the number of images does not fit the set.
         """
-        self.settings = config.evaluation
+        self.config = config.evaluation
         self.records_dir, self.manifest = config.data.records_dir, manifest
         self.sampler, self.seed = sampler, config.seed
         self.run_dir = run_dir
-        extractor = load_extractor(self.settings.extractor, self.records_dir, manifest.image_shape)
+        extractor = load_extractor(self.config.extractor, self.records_dir, manifest.image_shape)
         reference = load_reference(self.records_dir, manifest, extractor)
-        self.evaluator = Evaluator(reference, self.settings.images)
+        self.evaluator = Evaluator(reference, self.config.images)
         self.suffix = f"_{extractor.name}"
-        if self.settings.best_by == "class_kl" and self.evaluator.real.probabilities is None:
+        if self.config.best_by == "class_kl" and self.evaluator.real.probabilities is None:
             raise UserError(
-                f"evaluation.best_by is {self.settings.best_by}, which the extractor "
+                f"evaluation.best_by is {self.config.best_by}, which the extractor "
                 f"{extractor.name} cannot measure: it knows no classes; fid would do."
             )
-        best_by = f"quality/{self.settings.best_by}{self.suffix}"
+        best_by = f"quality/{self.config.best_by}{self.suffix}"
         self.history = [self._short(line) for line in read_metrics(run_dir) if best_by in line]
         self.started, self.spent_seconds = time.perf_counter(), 0.0
 
     def evaluate(self, step: int) -> EvaluationResult:
         """Scores the generator as it is now, after `step` steps."""
         before = time.perf_counter()
-        images = self.sampler.images(self.seed, self.settings.images)
+        images = self.sampler.images(self.seed, self.config.images)
         measures = self.evaluator.evaluate(images, self.run_dir, step, self.seed).measures
         values = {f"quality/{name}": measure.value for name, measure in measures.items()}
         short = self._short(values)
@@ -104,7 +104,7 @@ class QualityMonitor:
     @property
     def out_of_patience(self) -> bool:
         """Whether too many evaluations in a row have found nothing better."""
-        return 0 < self.settings.patience_evaluations <= self._evaluations_since_best()
+        return 0 < self.config.patience_evaluations <= self._evaluations_since_best()
 
     def write_nearest(self) -> str:
         """Draws samples beside the training images nearest in features; the picture's path."""
@@ -127,7 +127,7 @@ class QualityMonitor:
         }
 
     def _evaluations_since_best(self) -> int:
-        by, best = self.settings.best_by, 0
+        by, best = self.config.best_by, 0
         for index, line in enumerate(self.history):
             if is_better(by, line[by], self.history[best][by]):
                 best = index

@@ -68,14 +68,11 @@ def read_config(run_dir: str) -> Config:
 def claim_run_dir(run_dir: str, config: Config, environment: Mapping[str, str | int]) -> None:
     """Makes or tidies the run directory and writes config and environment; for the chief.
 
+    Call `check_run_dir` first.
+
     Raises:
-        UserError: the directory cannot be written, or holds checkpoints of a run
-            that differs in more than a resumed run may change.
-        StorageOutageError: Google Cloud Storage does not answer.
+        UserError: the directory cannot be written.
     """
-    if is_gs(run_dir):
-        check_writable(run_dir)
-    _check_same_run(run_dir, config)
     try:
         tf.io.gfile.makedirs(run_dir)
         _remove_leftovers(run_dir)
@@ -88,12 +85,16 @@ def claim_run_dir(run_dir: str, config: Config, environment: Mapping[str, str | 
         ) from error
 
 
-def _check_same_run(run_dir: str, config: Config) -> None:
-    """Checks that the run in a directory, if any, may go on with this config.
+def check_run_dir(run_dir: str, config: Config) -> None:
+    """Checks that a run with this config may write to, or go on in, the directory.
 
     Raises:
-        UserError: it may not; names every field that differs.
+        UserError: it cannot be written (gs:// only), or holds checkpoints of a run that differs
+            in more than a resumed run may change; names every field that differs.
+        StorageOutageError: Google Cloud Storage does not answer.
     """
+    if is_gs(run_dir):
+        check_writable(run_dir)
     if latest_checkpoint(run_dir) is None:
         return
     conflicts = resume_conflicts(read_config(run_dir), config)
