@@ -239,7 +239,7 @@ class Run:
 
     def _opening_line(self, start: int) -> str:
         replicas = self.strategy.num_replicas_in_sync
-        begins = f"goes on after step {start}" if start else "starts"
+        begins = f"goes on from step {start}" if start else "starts"
         return (
             f"{self.manifest.num_images} images of {self.manifest.source}, {replicas} "
             f"replica(s); {begins}, ends after step {self.schedule.total_steps}. Compiling ..."

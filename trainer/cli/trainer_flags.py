@@ -132,8 +132,9 @@ def parse(argv: Sequence[str]) -> list[str]:
             flag that the mode does not use, with the modes that do.
     """
     arguments = flags.FLAGS.read_flags_from_files(list(argv), force_gnu=False)
-    if sum(_name(argument) == "config" for argument in arguments[1:]) > 1:
-        raise UserError("--config is given more than once: give one.")
+    while len(places := _places_of_config(arguments)) > 1:
+        # The last one counts, as of other flags; two would each define the config's fields.
+        del arguments[places[0] : places[0] + (1 if "=" in arguments[places[0]] else 2)]
     mode = asked_mode(arguments)
     given = {_name(argument): argument for argument in arguments[1:] if argument.startswith("-")}
     fields = {name: arg for name, arg in given.items() if name.startswith("config.")}
@@ -183,6 +184,14 @@ def config_name() -> str:
 def default_run_dir() -> str:
     """`runs/mnist` where --config names mnist.py, and `runs/digits` where it is not given."""
     return os.path.join("runs", Path(config_name()).stem)
+
+
+def _places_of_config(arguments: Sequence[str]) -> list[int]:
+    return [
+        index
+        for index, argument in enumerate(arguments)
+        if argument.startswith("-") and _name(argument) == "config"
+    ]
 
 
 def _name(argument: str) -> str:

@@ -63,7 +63,7 @@ def parse_topology(name: str) -> Topology:
     if chip is None or shape not in chip.shapes:
         known = [f"{kind}:{shape}" for kind, chip in CHIPS.items() for shape in chip.shapes]
         near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}? The topologies are" if near else "the topologies are"
+        hint = f"did you mean {near[0]}? These would do:" if near else "these would do:"
         raise UserError(f"--topology={name!r} is none; {hint} {', '.join(known)}.")
     return Topology(name, chip, math.prod(int(side) for side in re.findall(r"\d+", shape)))
 
