@@ -38,7 +38,26 @@ def test_multiworker_without_tf_config(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TF_CONFIG", raising=False)
     with pytest.raises(UserError, match="TF_CONFIG, which is not set"):
         make_strategy("multiworker")
-    monkeypatch.setenv("TF_CONFIG", '{"cluster": ')
+    monkeypatch.setenv("TF_CONFIG", '{"environment": "cloud"}')
+    assert strategy._workers_of_tf_config() == []
+
+
+CLUSTER = {"chief": ["a:1"], "worker": ["b:1"]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"cluster": ',
+        "[]",
+        json.dumps({"cluster": CLUSTER}),
+        json.dumps({"cluster": CLUSTER, "task": {"type": "worker", "index": 1}}),
+        json.dumps({"cluster": CLUSTER, "task": {"type": "worker", "index": "zero"}}),
+        json.dumps({"cluster": CLUSTER, "task": {"type": "boss", "index": 0}}),
+    ],
+)
+def test_a_tf_config_that_will_not_do(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(UserError, match="does not describe a cluster"):
         make_strategy("auto")
 
@@ -55,7 +74,13 @@ def test_no_tpu_is_one_sentence_within_30_seconds(tpu_name: str) -> None:
     assert time.monotonic() - started < 30
 
 
-def test_workers_of_tf_config_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    cluster = {"chief": ["a:1"], "worker": ["b:1"]}
-    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster}))
-    assert strategy._workers_of_tf_config() == ["a:1", "b:1"]
+@pytest.mark.parametrize(
+    "kinds, found", [(["chief", "worker"], ["a:1", "b:1"]), (["chief"], ["a:1"])]
+)
+def test_workers_of_tf_config_are_counted(
+    kinds: list[str], found: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cluster = {kind: CLUSTER[kind] for kind in kinds}
+    task = {"type": "chief", "index": 0}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
+    assert strategy._workers_of_tf_config() == found

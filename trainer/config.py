@@ -3,7 +3,7 @@
 import dataclasses
 import json
 
-from trainer.config_fields import check_fields, config_field, from_dict
+from trainer.config_fields import Section, check_fields, config_field, from_dict
 from trainer.config_sections import (
     DataConfig,
     EvaluationConfig,
@@ -17,7 +17,7 @@ from trainer.errors import UserError
 
 
 @dataclasses.dataclass
-class Config:
+class Config(Section):
     """Everything that decides a run."""
 
     seed: int = config_field(

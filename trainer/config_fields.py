@@ -26,6 +26,18 @@ _KINDS: dict[Any, str] = {
 }
 
 
+class Section:
+    """A part of a config: takes values for the fields that it has, and for no others."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        fields = [field.name for field in dataclasses.fields(self)]  # type: ignore[arg-type]
+        if name not in fields:
+            near = difflib.get_close_matches(name, fields, n=1, cutoff=0.5)
+            mend = f"did you mean {near[0]}?" if near else f"its fields are {', '.join(fields)}."
+            raise UserError(f"{type(self).__name__} has no field {name}: {mend}")
+        object.__setattr__(self, name, value)
+
+
 def config_field(
     default: Any,
     help: str,
@@ -119,7 +131,9 @@ def from_dict(section: type[_SectionT], values: dict[str, Any]) -> _SectionT:
     for name, value in values.items():
         if name not in types:
             raise UserError(unknown_field_message(section(), name))
-        if isinstance(value, dict):
+        if dataclasses.is_dataclass(types[name]):
+            if not isinstance(value, dict):
+                raise UserError(f"{name} is {value!r}; it takes the fields of a section.")
             value = from_dict(types[name], value)
         elif get_origin(types[name]) is tuple:
             if isinstance(value, str):

@@ -17,11 +17,11 @@ from trainer.choices import (
     UpdateOrder,
     Upsampling,
 )
-from trainer.config_fields import config_field
+from trainer.config_fields import Section, config_field
 
 
 @dataclasses.dataclass
-class DataConfig:
+class DataConfig(Section):
     """Where images come from and how they are read."""
 
     source: str = config_field(
@@ -42,7 +42,7 @@ class DataConfig:
 
 
 @dataclasses.dataclass
-class ModelConfig:
+class ModelConfig(Section):
     """Generator and discriminator."""
 
     architecture: Architecture = config_field("dcgan", "Of both networks; resnet: residual blocks.")
@@ -88,7 +88,7 @@ class ModelConfig:
 
 
 @dataclasses.dataclass
-class LossConfig:
+class LossConfig(Section):
     """What the networks minimise; trainer/gan/losses.py and penalties.py have the formulas."""
 
     objective: ObjectiveName = config_field(
@@ -107,7 +107,7 @@ class LossConfig:
 
 
 @dataclasses.dataclass
-class OptimizerConfig:
+class OptimizerConfig(Section):
     """The optimizer of one network; a step here is an update of that network."""
 
     name: OptimizerName = config_field("rmsprop", "Rule of the update.")
@@ -135,7 +135,7 @@ class OptimizerConfig:
 
 
 @dataclasses.dataclass
-class OptimizersConfig:
+class OptimizersConfig(Section):
     """One optimizer for each network."""
 
     generator: OptimizerConfig = dataclasses.field(
@@ -147,7 +147,7 @@ class OptimizersConfig:
 
 
 @dataclasses.dataclass
-class TrainConfig:
+class TrainConfig(Section):
     """The loop."""
 
     global_batch_size: int = config_field(64, "Images an update, over all replicas.", at_least=1)
@@ -223,7 +223,7 @@ class TrainConfig:
 
 
 @dataclasses.dataclass
-class EvaluationConfig:
+class EvaluationConfig(Section):
     """Quality of the generated images, during training and in --mode=evaluate."""
 
     every_epochs: int = config_field(

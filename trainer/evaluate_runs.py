@@ -40,6 +40,14 @@ def evaluate_runs(
     Raises:
         UserError: a source, a checkpoint, the records or the extractor will not do.
     """
+    path = output or os.path.join(sources[0], EVALUATION)
+    try:
+        # Before the work, not after it.
+        tf.io.gfile.makedirs(os.path.dirname(output or ".") or ".")
+    except tf.errors.OpError as error:
+        raise UserError(
+            f"--output={output} cannot be written ({error.message}); choose another."
+        ) from error
     evaluators: dict[str, Evaluator] = {}
     found = []
     for source in sources:
@@ -54,7 +62,6 @@ def evaluate_runs(
         print(f"{name}\n{found[-1].table()}\n", flush=True)
     if len(found) > 1:
         print(comparison(found))
-    path = output or os.path.join(sources[0], EVALUATION)
     write_text(path, json.dumps([dataclasses.asdict(e) for e in found], indent=2) + "\n")
     print(path)
 

@@ -149,11 +149,15 @@ def _validated_config() -> Config:
 
 
 def _run_dir() -> str:
-    return given.RUN_DIR.value or given.default_run_dir()
+    if given.RUN_DIR.value == "":
+        raise UserError("--run_dir is empty: give a folder, or leave the flag out.")
+    return os.path.expanduser(given.RUN_DIR.value or given.default_run_dir())
 
 
 def _run_dirs() -> list[str]:
-    return [path for path in _run_dir().split(",") if path]
+    if os.path.exists(_run_dir()):
+        return [_run_dir()]  # the comma is part of its name
+    return [os.path.expanduser(path) for path in _run_dir().split(",") if path]
 
 
 if __name__ == "__main__":

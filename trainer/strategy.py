@@ -220,12 +220,20 @@ def _workers_of_tf_config() -> list[str]:
     if not text:
         return []
     try:
-        cluster = json.loads(text)["cluster"]
-        return [*cluster.get("chief", []), *cluster["worker"]]
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+        config = json.loads(text)
+        # Without a cluster, as {"environment": "cloud"} is, it is about one process.
+        cluster = config.get("cluster", {})
+        if not cluster:
+            return []
+        kind, index = config["task"]["type"], config["task"]["index"]
+        if not isinstance(index, int) or not 0 <= index < len(cluster[kind]):
+            raise ValueError(f"task.index is {index!r}, of {len(cluster[kind])} {kind}(s)")
+        return [*cluster.get("chief", []), *cluster.get("worker", [])]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"the environment variable TF_CONFIG is {text!r}, which does not describe a cluster "
-            f"({error!r}); it takes JSON with cluster.worker and task."
+            f"and this process's task ({error!r}); it takes JSON with cluster.worker, task.type "
+            "and task.index."
         ) from error
 
 

@@ -1,5 +1,6 @@
 """A training run, top to bottom: data, state, loop, results."""
 
+import contextlib
 import os
 import shlex
 import zlib
@@ -13,6 +14,7 @@ from trainer.errors import DivergedError
 from trainer.loop import Run
 from trainer.report.page import write_report
 from trainer.run.environment import environment
+from trainer.run.lock import locked
 from trainer.run.metrics_file import read_metrics
 from trainer.run.phases import Phases
 from trainer.run.run_dir import (
@@ -55,30 +57,31 @@ def train(
     with phases.phase("data"):
         manifest = prepared_records(config, config.model.num_classes)
     check_enough_images(manifest, config.train.global_batch_size)
-    if chief:
-        claim_run_dir(run_dir, config, environment(strategy))
 
-    # ------------------------------------------------------------ State
-    with phases.phase("networks"), strategy.scope():
-        run = Run(config, strategy, manifest, run_dir, chief, phases)
-    # Where to start: 1. the newest checkpoint that can be read; 2. the initial weights.
-    start = run.checkpoints.restore() or 0
-    check_agreement(
-        strategy, {"config": zlib.crc32(config.to_json().encode()), "last checkpoint": start}
-    )
+    with locked(run_dir) if chief else contextlib.nullcontext():
+        if chief:
+            claim_run_dir(run_dir, config, environment(strategy))
 
-    # ------------------------------------------------------------ Loop
-    if start >= run.schedule.total_steps and chief:
-        _tell_finished(run, start)
-    while start < run.schedule.total_steps and not run.ended_early:
-        try:
-            start = run.loop(start)
-        except DivergedError as error:
-            start = run.roll_back(error)
+        # -------------------------------------------------------- State
+        with phases.phase("networks"), strategy.scope():
+            run = Run(config, strategy, manifest, run_dir, chief, phases)
+        # Where to start: 1. the newest checkpoint that can be read; 2. the initial weights.
+        start = run.checkpoints.restore() or 0
+        same = {"config": zlib.crc32(config.to_json().encode()), "last checkpoint": start}
+        check_agreement(strategy, same)
 
-    # ------------------------------------------------------------ Results
-    if chief:
-        _write_results(run)
+        # -------------------------------------------------------- Loop
+        if start >= run.schedule.total_steps and chief:
+            _tell_finished(run, start)
+        while start < run.schedule.total_steps and not run.ended_early:
+            try:
+                start = run.loop(start)
+            except DivergedError as error:
+                start = run.roll_back(error)
+
+        # -------------------------------------------------------- Results
+        if chief:
+            _write_results(run)
     return run
 
 

@@ -17,6 +17,13 @@ SEED_7 = "from trainer.config import Config\ndef get_config():\n    return Confi
         ("def get_config():\n    return undefined\n", r"in mine\.py, line 2: NameError: name"),
         ("def get_config():\n    return open('/none')\n", r"in mine\.py, line 2: FileNotFoundErr"),
         (SEED_7.replace("seed", "lr"), r"in mine\.py, line 3: TypeError: .*'lr'"),
+        (
+            SEED_7.replace(
+                "return Config(seed=7)", "c = Config()\n    c.train.step = 1\n    return c"
+            ),
+            r"in mine\.py, line 4: TrainConfig has no field step: did you mean steps\?",
+        ),
+        ("import sys\nsys.exit(3)\n", r"it fails in mine\.py, line 2: SystemExit: 3"),
         ("x = 1\n", r"it has no get_config\(\)"),
         ("def get_config():\n    return {}\n", "returns a dict, not a trainer.config.Config"),
     ],

@@ -1,6 +1,8 @@
+import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 NOTE = "I0000 00:00:1.5 7 port.cc:153] oneDNN custom operations are on."
 NO_GPU = "E0000 00:00:1.5 7 cuda_platform.cc:52] failed call to cuInit: INTERNAL: (303)"
@@ -45,3 +47,20 @@ with without_known_lines():
     os.abort()
 """
     assert stderr_of(code) == f"{FAULT}\nnot of TensorFlow\n{NOTE}\nF0000 why"
+
+
+def test_nothing_that_keras_is_told_elsewhere_decides_over_results(tmp_path: Path) -> None:
+    told = {"backend": "torch", "floatx": "float16", "epsilon": 0.5}
+    (tmp_path / "keras.json").write_text(
+        json.dumps(told | {"image_data_format": "channels_first"}), encoding="utf-8"
+    )
+    code = """
+from trainer.cli.quiet_start import import_tensorflow
+import_tensorflow()
+import sys, keras
+found = keras.config
+print(found.backend(), found.floatx(), found.epsilon(), found.image_data_format(), file=sys.stderr)
+print(found.dtype_policy().name, file=sys.stderr)
+"""
+    found = stderr_of(code, KERAS_BACKEND="jax", KERAS_HOME=str(tmp_path))
+    assert found == "tensorflow float32 1e-07 channels_last\nfloat32\n"

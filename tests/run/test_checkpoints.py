@@ -70,16 +70,6 @@ def test_another_model_is_refused_with_every_difference(gan: Gan, tmp_path: Path
     assert read_config(str(tmp_path)) == tiny_config()
 
 
-def test_what_a_kill_left_behind_is_removed(tmp_path: Path) -> None:
-    for name in ("checkpoints/step-3_temp/part", "samples/epoch_0001.png.tmp-host-7", "a.tmp-h-1"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).touch()
-    (tmp_path / "samples/epoch_0001.png").touch()
-    claim_run_dir(str(tmp_path), tiny_config(), {})
-    left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    assert left == {"config.json", "environment.json", "samples/epoch_0001.png"}
-
-
 def test_weights_that_are_not_finite_are_named(tmp_path: Path) -> None:
     gan = trained_gan(0)
     checkpoints = Checkpoints(gan, str(tmp_path))

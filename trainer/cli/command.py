@@ -1,5 +1,6 @@
 """How every command line of the trainer begins and ends: flags, errors, exit codes."""
 
+import contextlib
 import functools
 import importlib.metadata
 import logging
@@ -59,10 +60,20 @@ def leave_at_once(exit_code: int, message: str = "") -> NoReturn:
     """
     if message:
         print(message, file=sys.stderr)
+    _remove_autograph_files()
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(exit_code)
+
+
+def _remove_autograph_files() -> None:
+    """What TensorFlow has put into the folder for temporary files and would remove at its exit."""
+    for module in list(sys.modules.values()):
+        path = getattr(module, "__file__", None) or ""
+        if os.path.basename(path).startswith("__autograph_generated_file"):
+            with contextlib.suppress(OSError):
+                os.remove(path)
 
 
 def version() -> str:
@@ -97,6 +108,9 @@ class _PlainFormatter(logging.Formatter):
 
 
 def _run(command: Callable[[], None], argv: list[str]) -> None:
+    for stream in (sys.stdout, sys.stderr):
+        # A path may hold what the terminal's encoding does not.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     absl_logging.set_verbosity(absl_logging.WARNING)
     absl_logging.get_absl_handler().setFormatter(_PlainFormatter())
     logging.getLogger("trainer").setLevel(logging.INFO)

@@ -27,7 +27,10 @@ def use_compile_cache(folder: str) -> None:
         )
     path = os.path.join(os.path.abspath(folder), _name_of_this_machine())
     others = os.environ.get("TF_XLA_FLAGS", "")
-    os.environ["TF_XLA_FLAGS"] = f"{others} --tf_xla_persistent_cache_directory={path}".strip()
+    # In quotes, since flags are parted at blanks.
+    quoted = path.replace("\\", "\\\\").replace('"', '\\"')
+    flag = f'--tf_xla_persistent_cache_directory="{quoted}"'
+    os.environ["TF_XLA_FLAGS"] = f"{others} {flag}".strip()
     # At every start it calls two tuning hints in a kept program unknown, an error in its eyes.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

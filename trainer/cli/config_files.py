@@ -32,8 +32,9 @@ def load_config(name: str) -> Config:
     path = _find(name)
     try:
         config = _run(path)
-    except UserError:
-        raise
+    except UserError as error:
+        place = _place(error, path)
+        raise UserError(str(error) if place == str(path) else f"in {place}: {error}") from error
     except (Exception, SystemExit) as error:
         place, kind = _place(error, path), type(error).__name__
         raise UserError(f"it fails in {place}: {kind}: {_message(error)}") from error

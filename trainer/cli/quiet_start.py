@@ -35,12 +35,19 @@ def import_tensorflow() -> None:
     if "tensorflow" in sys.modules:
         return
     os.environ.setdefault(_LEVEL, "2")
+    # Whatever KERAS_BACKEND and keras.json say: they would decide over results.
+    os.environ["KERAS_BACKEND"] = "tensorflow"
     shows_all = os.environ[_LEVEL] in ("0", "1")
     with contextlib.nullcontext() if shows_all else without_known_lines():
+        import keras
         import tensorflow as tf
 
         # Otherwise it would look, and complain that there is no GPU, at the first operation.
         tf.config.list_physical_devices()
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_dtype_policy("float32")
 
 
 @contextlib.contextmanager

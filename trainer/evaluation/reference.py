@@ -5,6 +5,8 @@ import hashlib
 import io
 import logging
 import os
+import zipfile
+import zlib
 
 import numpy as np
 import tensorflow as tf
@@ -71,10 +73,8 @@ def load_reference(records_dir: str, manifest: Manifest, extractor: Extractor) -
     """Reads the features from the folder of the records, or computes and keeps them there."""
     manifest_hash = hashlib.sha256(manifest.to_json().encode()).hexdigest()[:8]
     path = os.path.join(records_dir, "features", f"{extractor.name}_{manifest_hash}.npz")
-    if tf.io.gfile.exists(path):
-        with tf.io.gfile.GFile(path, "rb") as file, np.load(io.BytesIO(file.read())) as arrays:
-            found = dict(arrays)
-    else:
+    found = _kept(path)
+    if found is None:
         found = _compute(records_dir, manifest, extractor)
         _keep(path, found)
     return Reference(
@@ -126,6 +126,19 @@ def _compute(records_dir: str, manifest: Manifest, extractor: Extractor) -> dict
     if probabilities:
         arrays["probabilities"] = np.concatenate(probabilities)[rows]
     return arrays
+
+
+def _kept(path: str) -> dict[str, np.ndarray] | None:
+    """The arrays of a `Reference`; None where there are none or the file is damaged."""
+    if not tf.io.gfile.exists(path):
+        return None
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file, np.load(io.BytesIO(file.read())) as arrays:
+            found = dict(arrays)
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        log.warning("%s is damaged (%s) and computed anew", path, error)
+        return None
+    return found if {"features", "places", "memorised_threshold"} <= found.keys() else None
 
 
 def _keep(path: str, arrays: dict[str, np.ndarray]) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import json
+import logging
 import math
 import os
 import statistics
@@ -26,6 +27,8 @@ from trainer.run.run_dir import (
     grid_paths,
     read_config,
 )
+
+log = logging.getLogger(__name__)
 
 _GRIDS_AT_MOST = 40
 
@@ -146,7 +149,16 @@ def _content(path: str) -> bytes:
 
 
 def _json_object(path: str) -> dict[str, Any]:
-    return json.loads(_content(path)) if tf.io.gfile.exists(path) else {}
+    if not tf.io.gfile.exists(path):
+        return {}
+    try:
+        found = json.loads(_content(path))
+    except ValueError as error:
+        found = error
+    if not isinstance(found, dict):
+        log.warning("%s is damaged and left out: %s", path, found)
+        return {}
+    return found
 
 
 def _finite(value: Any) -> float | None:

@@ -9,8 +9,18 @@ from trainer.errors import DivergedError, UserError
 from trainer.gan.build import build_generator
 from trainer.gan.networks import Generator
 from trainer.gan.state import Gan, sampled_generator_checkpoint
-from trainer.run.run_dir import BEST, CHECKPOINTS, latest_checkpoint, read_config
+from trainer.run.run_dir import (
+    BEST,
+    CHECKPOINTS,
+    latest_checkpoint,
+    listed,
+    newest_in,
+    read_config,
+)
 from trainer.storage.bucket_errors import is_at_fault
+from trainer.storage.files import names_in, without_patterns, write_text
+
+_LIST = "checkpoint"  # where TensorFlow too looks for a folder's checkpoints
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +32,7 @@ def find_checkpoint(run_dir: str, name: str = "") -> str:
         UserError: there is no such checkpoint; names those that there are.
     """
     if name == BEST:
-        found = tf.train.latest_checkpoint(os.path.join(run_dir, BEST))
+        found = newest_in(os.path.join(run_dir, BEST))
     elif name:
         found = os.path.join(run_dir, CHECKPOINTS, name)
         found = found if tf.io.gfile.exists(f"{found}.index") else None
@@ -31,8 +41,8 @@ def find_checkpoint(run_dir: str, name: str = "") -> str:
     if found is None and latest_checkpoint(run_dir) is None:
         raise UserError(f"{run_dir} has no checkpoint yet; train it first, with --mode=train.")
     if found is None:
-        paths = tf.io.gfile.glob(os.path.join(run_dir, CHECKPOINTS, "*.index"))
-        names = sorted(os.path.basename(path).removesuffix(".index") for path in paths)
+        files = names_in(os.path.join(run_dir, CHECKPOINTS))
+        names = [file.removesuffix(".index") for file in files if file.endswith(".index")]
         raise UserError(
             f"--checkpoint={name}: {run_dir} has no such checkpoint, but {', '.join(names)}; best "
             "is there once --config.evaluation.every_epochs is set."
@@ -49,8 +59,9 @@ def load_generator(run_dir: str, name: str = "") -> Generator:
     config = read_config(run_dir)
     generator = build_generator(config)
     path = find_checkpoint(run_dir, name)
-    restored = sampled_generator_checkpoint(config, generator).restore(path)
-    restored.assert_existing_objects_matched().expect_partial()
+    with without_patterns(path) as readable:
+        restored = sampled_generator_checkpoint(config, generator).restore(readable)
+        restored.assert_existing_objects_matched().expect_partial()
     return generator
 
 
@@ -61,15 +72,7 @@ class Checkpoints:
         self.gan = gan
         self.run_dir = run_dir
         self.checkpoint = gan.checkpoint()
-        self.manager = tf.train.CheckpointManager(
-            self.checkpoint,
-            os.path.join(run_dir, CHECKPOINTS),
-            max_to_keep=keep,
-            checkpoint_name="step",
-        )
-        self.best_manager = tf.train.CheckpointManager(
-            self.checkpoint, os.path.join(run_dir, BEST), max_to_keep=1, checkpoint_name="step"
-        )
+        self.keep = keep
 
     def restore(self) -> int | None:
         """Restores the newest checkpoint that can be read.
@@ -80,19 +83,19 @@ class Checkpoints:
         Raises:
             UserError: there are checkpoints, and all are damaged, or their list is.
         """
-        # Asked of the folder, not of the manager, which knows only what this worker saved.
         folder = os.path.join(self.run_dir, CHECKPOINTS)
-        found, listed = tf.train.get_checkpoint_state(folder), os.path.join(folder, "checkpoint")
-        if found is None and tf.io.gfile.exists(listed):
+        found, list_file = tf.train.get_checkpoint_state(folder), os.path.join(folder, _LIST)
+        if found is None and tf.io.gfile.exists(list_file):
             # TensorFlow only logs that, and the run would start anew over its own results.
             raise UserError(
-                f"{listed}, the list of this run's checkpoints, cannot be read: try again, or "
+                f"{list_file}, the list of this run's checkpoints, cannot be read: try again, or "
                 "delete the folder to start anew."
             )
-        paths = list(found.all_model_checkpoint_paths) if found else []
+        paths = listed(found)
         for path in reversed(paths):
             try:
-                self.checkpoint.restore(path).assert_consumed()
+                with without_patterns(path) as readable:
+                    self.checkpoint.restore(readable).assert_consumed()
             except (tf.errors.OpError, AssertionError, IndexError) as error:
                 if is_at_fault(error):
                     raise
@@ -108,7 +111,7 @@ class Checkpoints:
 
     def save_best(self, step: int) -> None:
         """Saves the state apart from the last ones, in place of the best so far."""
-        self.best_manager.save(checkpoint_number=step)
+        self._save_in(BEST, step, keep=1)
 
     def check_finite(self, step: int) -> None:
         """Checks what is about to be saved.
@@ -123,11 +126,31 @@ class Checkpoints:
 
     def diverged(self, finding: str) -> DivergedError:
         """The error for a finding such as "x is nan at step 3", with the way on."""
+        last = latest_checkpoint(self.run_dir)
+        good = f"the last good checkpoint is {last}" if last else "there is no checkpoint yet"
+        again = "to go on from there" if last else "to start anew"
         return DivergedError(
-            f"{finding}; the last good checkpoint is {latest_checkpoint(self.run_dir)}: lower the "
-            "learning rates and give the command again to go on from there."
+            f"{finding}; {good}: lower the learning rates and give the command again {again}."
         )
 
-    def save(self, step: int) -> str:
+    def save(self, step: int) -> None:
         """Saves the state and deletes the oldest checkpoint beyond those kept."""
-        return self.manager.save(checkpoint_number=step)
+        self._save_in(CHECKPOINTS, step, self.keep)
+
+    def _save_in(self, name: str, step: int, keep: int) -> None:
+        # Not by a CheckpointManager, which takes the folder's name as a pattern.
+        folder = os.path.join(self.run_dir, name)
+        before = map(os.path.basename, listed(tf.train.get_checkpoint_state(folder)))
+        newest = f"step-{step}"
+        # Without it, `restore` would miss it.
+        self.checkpoint.save_counter.assign_add(1)
+        self.checkpoint.write(os.path.join(folder, newest))
+        names = [*(each for each in before if each != newest), newest]
+        lines = [f'model_checkpoint_path: "{newest}"']
+        lines += [f'all_model_checkpoint_paths: "{each}"' for each in names[-keep:]]
+        # The list first: it never names what is gone.
+        write_text(os.path.join(folder, _LIST), "\n".join(lines) + "\n")
+        dropped = tuple(f"{each}." for each in names[:-keep])
+        for file in names_in(folder):
+            if file.startswith(dropped):
+                tf.io.gfile.remove(os.path.join(folder, file))

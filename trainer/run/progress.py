@@ -1,5 +1,6 @@
 """What a person sees while training: a bar on a terminal, plain lines elsewhere."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -79,9 +80,14 @@ class Progress:
 
     def message(self, text: str) -> None:
         """Prints a line without breaking the bar."""
-        if self.visible:
+        if not self.visible:
+            return
+        try:
             tqdm.write(text, file=sys.stdout)
             sys.stdout.flush()
+        except BrokenPipeError:
+            # Nobody reads any more, as in `... | head`: that is no reason to lose a run.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def close(self) -> None:
         """Leaves the bar as it stands."""

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -10,7 +12,7 @@ from trainer.config import Config
 from trainer.config_fields import resume_conflicts
 from trainer.errors import UserError
 from trainer.storage.bucket import check_writable, is_gs
-from trainer.storage.files import write_text
+from trainer.storage.files import abandoned, names_in, write_text
 
 CONFIG = "config.json"
 ENVIRONMENT = "environment.json"
@@ -29,6 +31,29 @@ OUTPUT = "output.txt"
 """What a run of a sweep printed."""
 SWEEP = "sweep.md"
 """What came of a sweep, beside the folders of its runs."""
+LOCK = "run.lock"
+
+_GRID = re.compile(r"epoch_(\d+)\.png")
+# Of what this program writes under a temporary name; in folders, by the folder.
+_OURS = {
+    "": re.compile(
+        "|".join(
+            map(
+                re.escape,
+                (
+                    *(CONFIG, ENVIRONMENT, METRICS, LOSSES, TIMELAPSE, NEAREST, QUALITY_FLOOR),
+                    *(EVALUATION, REPORT, SWEEP, "write-test"),
+                ),
+            )
+        )
+    ),
+    SAMPLES: re.compile(r"(epoch|seed)_\d+\.png"),
+    CHECKPOINTS: re.compile("checkpoint"),
+    BEST: re.compile("checkpoint"),
+    TENSORBOARD: re.compile("rewritten"),
+}
+# Made by TensorFlow while it writes a checkpoint, and by earlier versions of this program.
+_HALF_CHECKPOINT = re.compile(r"step-\d+_temp|checkpoint\.tmp[0-9a-f]+")
 
 
 def grid_path(run_dir: str, epoch: int) -> str:
@@ -38,7 +63,8 @@ def grid_path(run_dir: str, epoch: int) -> str:
 
 def grid_paths(run_dir: str) -> list[str]:
     """Paths of the grids that are there, by epoch."""
-    paths = tf.io.gfile.glob(os.path.join(run_dir, SAMPLES, "epoch_*.png"))
+    folder = os.path.join(run_dir, SAMPLES)
+    paths = [os.path.join(folder, name) for name in names_in(folder) if _GRID.fullmatch(name)]
     return sorted(paths, key=epoch_of_grid)
 
 
@@ -49,7 +75,20 @@ def epoch_of_grid(path: str) -> int:
 
 def latest_checkpoint(run_dir: str) -> str | None:
     """Path of the newest checkpoint of a run, None if it has none."""
-    return tf.train.latest_checkpoint(os.path.join(run_dir, CHECKPOINTS))
+    return newest_in(os.path.join(run_dir, CHECKPOINTS))
+
+
+def newest_in(folder: str) -> str | None:
+    """Path of the newest checkpoint that a folder lists and holds, None if there is none."""
+    # Not tf.train.latest_checkpoint, which takes the folder's name as a pattern.
+    state = tf.train.get_checkpoint_state(folder)
+    there = [path for path in listed(state) if tf.io.gfile.exists(f"{path}.index")]
+    return there[-1] if there else None
+
+
+def listed(state: Any) -> list[str]:
+    """The paths in a folder's list of checkpoints, oldest first; none where there is no list."""
+    return list(state.all_model_checkpoint_paths) if state else []
 
 
 def read_config(run_dir: str) -> Config:
@@ -61,8 +100,16 @@ def read_config(run_dir: str) -> Config:
     path = os.path.join(run_dir, CONFIG)
     if not tf.io.gfile.exists(path):
         raise UserError(f"{run_dir} holds no run: {path} is missing; check --run_dir.")
-    with tf.io.gfile.GFile(path) as file:
-        return Config.from_json(file.read())
+    try:
+        with tf.io.gfile.GFile(path) as file:
+            return Config.from_json(file.read())
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path} is damaged ({type(error).__name__}: {error}): write it anew by giving the "
+            "run's own command, or choose another --run_dir."
+        ) from error
 
 
 def claim_run_dir(run_dir: str, config: Config, environment: Mapping[str, str | int]) -> None:
@@ -106,10 +153,18 @@ def check_run_dir(run_dir: str, config: Config) -> None:
 
 
 def _remove_leftovers(run_dir: str) -> None:
-    """Removes what a killed process had begun to write."""
-    for pattern in ("checkpoints/*_temp", "checkpoints/checkpoint.tmp*", "*.tmp-*", "*/*.tmp-*"):
-        for path in tf.io.gfile.glob(os.path.join(run_dir, pattern)):
-            if tf.io.gfile.isdir(path):
-                tf.io.gfile.rmtree(path)
-            else:
-                tf.io.gfile.remove(path)
+    """Removes what a killed process of this program had begun to write, and nothing else."""
+    for folder, ours in _OURS.items():
+        for name in names_in(os.path.join(run_dir, folder)):
+            path = os.path.join(run_dir, folder, name)
+            if (folder in (CHECKPOINTS, BEST) and _HALF_CHECKPOINT.fullmatch(name)) or (
+                (whole := abandoned(name)) and ours.fullmatch(whole)
+            ):
+                _remove(path)
+
+
+def _remove(path: str) -> None:
+    if tf.io.gfile.isdir(path):
+        tf.io.gfile.rmtree(path)
+    else:
+        tf.io.gfile.remove(path)

@@ -1,11 +1,11 @@
-"""Turning SIGTERM and Ctrl-C into a question that the loop asks between steps."""
+"""Turning SIGTERM, SIGHUP and Ctrl-C into a question that the loop asks between steps."""
 
 import signal
 from types import FrameType
 
 
 class SignalWatch:
-    """Remembers the first SIGTERM or SIGINT while the context is open.
+    """Remembers the first SIGTERM, SIGHUP (a lost terminal) or SIGINT while the context is open.
 
     A second Ctrl-C raises KeyboardInterrupt at once, for the impatient.
     """
@@ -16,7 +16,7 @@ class SignalWatch:
     def __enter__(self) -> "SignalWatch":
         self._before = {
             number: signal.signal(number, self._remember)
-            for number in (signal.SIGTERM, signal.SIGINT)
+            for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
         }
         return self
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from trainer.run.run_dir import TENSORBOARD
 from trainer.storage.bucket import is_gs
-from trainer.storage.files import temporary_name
+from trainer.storage.files import names_in, temporary_name
 
 # What TensorFlow's writer takes at most: it computes microseconds in 32 bits.
 _QUEUE_AT_MOST = 2**31 - 1
@@ -69,7 +69,8 @@ def _event_writer(directory: str) -> tf.summary.SummaryWriter:
 
 
 def _drop_events_after(directory: str, step: int) -> None:
-    for path in tf.io.gfile.glob(os.path.join(directory, "events.out.tfevents.*")):
+    events = [name for name in names_in(directory) if name.startswith("events.out.tfevents.")]
+    for path in (os.path.join(directory, name) for name in events):
         kept, dropped = [], 0
         try:
             for record in tf.data.TFRecordDataset(path).as_numpy_iterator():

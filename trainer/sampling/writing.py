@@ -17,6 +17,9 @@ from trainer.sampling.sampler import BLOCK_IMAGES, IN_TURN, Sampler
 from trainer.storage.files import write_bytes
 from trainer.storage.png import png
 
+_GRID_IMAGES_AT_MOST = 10_000
+_NOT_WRITTEN = (".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".npy", ".zip", ".csv")
+
 
 def write_samples(
     sampler: Sampler, seed: int, count: int, output: str, label: int = IN_TURN
@@ -37,10 +40,21 @@ def write_samples(
         unit="block",
         disable=None,
     )
+    suffix = os.path.splitext(output)[1].lower()
+    if suffix in _NOT_WRITTEN:
+        raise UserError(
+            f"--output={output}: samples are written as FILE.png (a grid), FILE.npz or a folder; "
+            f"{suffix} is none of these."
+        )
+    if suffix == ".png" and count > _GRID_IMAGES_AT_MOST:
+        raise UserError(
+            f"--count={count}: a grid shows at most {_GRID_IMAGES_AT_MOST} images; give FILE.npz "
+            "or a folder as --output for more."
+        )
     with _writing(output):
-        if output.endswith(".npz"):
+        if suffix == ".npz":
             write_bytes(output, npz(np.concatenate(list(blocks)), labels))
-        elif output.endswith(".png"):
+        elif suffix == ".png":
             write_bytes(output, png(class_grid(np.concatenate(list(blocks)), labels)))
         else:
             for block, images in enumerate(blocks):
@@ -60,7 +74,7 @@ def write_interpolations(
             label.
     """
     check_label(sampler.generator, label)
-    if not output.endswith(".png"):
+    if not output.lower().endswith(".png"):
         raise UserError(f"--output={output}: interpolations are drawn as a picture; give FILE.png.")
     with _writing(output):
         images = sampler.interpolation(seed, rows, columns, label)
@@ -86,7 +100,7 @@ def check_label(generator: Generator, label: int) -> None:
 
 @contextlib.contextmanager
 def _writing(output: str) -> Iterator[None]:
-    is_file = output.endswith((".npz", ".png"))
+    is_file = output.lower().endswith((".npz", ".png"))
     try:
         tf.io.gfile.makedirs((os.path.dirname(output) or ".") if is_file else output)
         yield

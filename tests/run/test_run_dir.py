@@ -1,0 +1,100 @@
+"""A run directory keeps what is the user's, whatever its name, and one training at a time."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import build_gan_on, make_strategy_of
+from tests.helpers.tiny import tiny_config
+from trainer.errors import UserError
+from trainer.run.checkpoints import Checkpoints, find_checkpoint
+from trainer.run.lock import locked
+from trainer.run.metrics_file import MetricsFile
+from trainer.run.run_dir import claim_run_dir, grid_paths, latest_checkpoint, read_config
+from trainer.run.tensorboard import TensorBoardWriter
+from trainer.storage.files import temporary_name
+
+
+@pytest.mark.parametrize("name", ["a[1]", "a*", "a?", "sp ace", "a{b}", "100%", "\u00e9\U0001f600"])
+def test_a_path_is_never_a_pattern(name: str, tmp_path: Path) -> None:
+    run, other = tmp_path / name, tmp_path / "a1"
+    for folder in (run, other):
+        claim_run_dir(str(folder), tiny_config(), {})
+        (folder / "samples").mkdir()
+        (folder / "samples/epoch_0001.png").touch()
+        (folder / "config.json.tmp-elsewhere-1").touch()
+    gan = build_gan_on(tiny_config(), make_strategy_of(1))
+    of_other = Checkpoints(gan, str(other))
+    of_other.save(9)
+    before = sorted(path for path in other.rglob("*"))
+    checkpoints = Checkpoints(gan, str(run), keep=2)
+    for step in (1, 2, 3):
+        gan.step.assign(step)
+        checkpoints.save(step)
+        checkpoints.save_best(step)
+        MetricsFile(str(run), step).write(step, 1.0, {"a": 1.0})
+        writer = TensorBoardWriter(str(run), step)
+        writer.scalars(step, {"a": 1.0})
+        writer.writer.close()
+    claim_run_dir(str(run), tiny_config(), {})
+    assert latest_checkpoint(str(run)) == str(run / "checkpoints/step-3")
+    assert find_checkpoint(str(run), "best") == str(run / "best/step-3")
+    assert sorted(path.name for path in (run / "checkpoints").glob("*.index")) == [
+        "step-2.index",
+        "step-3.index",
+    ]
+    with pytest.raises(UserError, match="no such checkpoint, but step-2, step-3"):
+        find_checkpoint(str(run), "step-1")
+    gan.step.assign(0)
+    assert Checkpoints(gan, str(run)).restore() == 3
+    assert grid_paths(str(run)) == [str(run / "samples/epoch_0001.png")]
+    assert not list(run.glob("config.json.tmp*"))
+    assert sorted(path for path in other.rglob("*")) == before
+
+
+def test_only_what_this_program_left_is_removed(tmp_path: Path) -> None:
+    theirs = ["thesis.tmp-2025.doc", "notes.tmp-old/a", "a.tmp-h-1", "samples/b.tmp-h-1"]
+    theirs += [f"{os.path.basename(temporary_name('report.html'))}"]  # of a process that lives
+    ours = ["report.html.tmp-h-1", "samples/epoch_0001.png.tmp-h-7", "checkpoints/step-3_temp/part"]
+    for name in theirs + ours:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    claim_run_dir(str(tmp_path), tiny_config(), {})
+    assert all((tmp_path / name).exists() for name in theirs)
+    assert not any((tmp_path / name).exists() for name in ours)
+
+
+HOLDER = """
+import sys, time
+from trainer.run.lock import locked
+with locked(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_one_training_at_a_time_until_its_process_is_gone(tmp_path: Path) -> None:
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
+    assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+    try:
+        in_use = f"in use: process {holder.pid} on .*, started 20"
+        with pytest.raises(UserError, match=in_use), locked(str(tmp_path)):
+            pass
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    with locked(str(tmp_path)):
+        pass
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"model": 3}', "\x00"])
+def test_a_damaged_config_is_told(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(text)
+    with pytest.raises(UserError, match=r"config\.json"):
+        read_config(str(tmp_path))
