@@ -127,7 +127,11 @@ class Checkpoints:
     def diverged(self, finding: str) -> DivergedError:
         """The error for a finding such as "x is nan at step 3", with the way on."""
         last = latest_checkpoint(self.run_dir)
-        good = f"the last good checkpoint is {last}" if last else "there is no checkpoint yet"
+        good = (
+            f"the last good checkpoint is {last}"
+            if last
+            else "there is no last good checkpoint yet"
+        )
         again = "to go on from there" if last else "to start anew"
         return DivergedError(
             f"{finding}; {good}: lower the learning rates and give the command again {again}."
