@@ -75,13 +75,14 @@ def _sample() -> None:
 
     import_tensorflow()
     from trainer.run.checkpoints import load_generator
+    from trainer.run.run_dir import SAMPLES
     from trainer.sampling.sampler import IN_TURN, Sampler
     from trainer.sampling.writing import write_interpolations, write_samples
 
     run_dir, seed, count = _run_dir(), given.SAMPLE_SEED.value, given.COUNT.value or 64
     sampler = Sampler(load_generator(run_dir, given.CHECKPOINT.value), given.TRUNCATION.value)
     label = IN_TURN if given.LABEL.value is None else given.LABEL.value
-    output = given.OUTPUT.value or os.path.join(run_dir, "samples", f"seed_{seed}.png")
+    output = given.OUTPUT.value or os.path.join(run_dir, SAMPLES, f"seed_{seed}.png")
     if steps := given.INTERPOLATION_STEPS.value:
         write_interpolations(sampler, seed, count, steps, output, label)
     else:
@@ -92,9 +93,10 @@ def _sample() -> None:
 def _export() -> None:
     import_tensorflow()
     from trainer.run.checkpoints import load_generator
+    from trainer.run.run_dir import EXPORT
     from trainer.sampling.export import export_generator
 
-    output = given.OUTPUT.value or os.path.join(_run_dir(), "export")
+    output = given.OUTPUT.value or os.path.join(_run_dir(), EXPORT)
     export_generator(load_generator(_run_dir(), given.CHECKPOINT.value), output)
     print(output)
 
@@ -118,8 +120,9 @@ def _evaluate() -> None:
 def _report() -> None:
     import_tensorflow()
     from trainer.report.page import write_report
+    from trainer.run.run_dir import REPORT
 
-    output = given.OUTPUT.value or os.path.join(_run_dirs()[0], "report.html")
+    output = given.OUTPUT.value or os.path.join(_run_dirs()[0], REPORT)
     write_report(_run_dirs(), output)
     print(output)
 

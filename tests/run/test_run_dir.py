@@ -60,6 +60,7 @@ def test_only_what_this_program_left_is_removed(tmp_path: Path) -> None:
     theirs = ["thesis.tmp-2025.doc", "notes.tmp-old/a", "a.tmp-h-1", "samples/b.tmp-h-1"]
     theirs += [f"{os.path.basename(temporary_name('report.html'))}"]  # of a process that lives
     ours = ["report.html.tmp-h-1", "samples/epoch_0001.png.tmp-h-7", "checkpoints/step-3_temp/part"]
+    ours += [f"write-test.tmp-{'a' * 32}"]  # of a bucket's
     for name in theirs + ours:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()

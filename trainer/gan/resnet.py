@@ -16,8 +16,7 @@ class ResnetGenerator(Generator):
 
     def __init__(self, model: ModelConfig, make: LayerFactory) -> None:
         super().__init__(model, make)
-        _, *others = model.generator_filters
-        self.blocks = [ResidualUpBlock(filters, make) for filters in others]
+        self.blocks = [ResidualUpBlock(filters, make) for filters in model.generator_filters[1:]]
         # A residual block leaves its sum as it is; the last one is normalised here.
         self.final_norm = make.normalization()
         self.final_activation = make.activation()

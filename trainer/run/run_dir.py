@@ -27,33 +27,33 @@ NEAREST = "nearest.png"
 QUALITY_FLOOR = "quality_floor.json"
 EVALUATION = "evaluation.json"
 REPORT = "report.html"
+EXPORT = "export"
 OUTPUT = "output.txt"
 """What a run of a sweep printed."""
 SWEEP = "sweep.md"
 """What came of a sweep, beside the folders of its runs."""
 LOCK = "run.lock"
 
+_FILES = (
+    *(CONFIG, ENVIRONMENT, METRICS, LOSSES, TIMELAPSE, NEAREST),
+    *(QUALITY_FLOOR, EVALUATION, REPORT, SWEEP),
+)
 _GRID = re.compile(r"epoch_(\d+)\.png")
-# Of what this program writes under a temporary name; in folders, by the folder.
-_OURS = {
-    "": re.compile(
-        "|".join(
-            map(
-                re.escape,
-                (
-                    *(CONFIG, ENVIRONMENT, METRICS, LOSSES, TIMELAPSE, NEAREST, QUALITY_FLOOR),
-                    *(EVALUATION, REPORT, SWEEP, "write-test"),
-                ),
-            )
-        )
-    ),
+# What this program writes under a temporary name, by the folder in the run directory.
+_TEMPORARY = {
+    "": re.compile("|".join(map(re.escape, _FILES))),
     SAMPLES: re.compile(r"(epoch|seed)_\d+\.png"),
     CHECKPOINTS: re.compile("checkpoint"),
     BEST: re.compile("checkpoint"),
     TENSORBOARD: re.compile("rewritten"),
 }
-# Made by TensorFlow while it writes a checkpoint, and by earlier versions of this program.
+# And what names no process: a bucket's write test, and half a checkpoint, which is TensorFlow's.
 _HALF_CHECKPOINT = re.compile(r"step-\d+_temp|checkpoint\.tmp[0-9a-f]+")
+_NAMELESS = {
+    "": re.compile(r"write-test\.tmp-[0-9a-f]{32}"),
+    CHECKPOINTS: _HALF_CHECKPOINT,
+    BEST: _HALF_CHECKPOINT,
+}
 
 
 def grid_path(run_dir: str, epoch: int) -> str:
@@ -154,13 +154,11 @@ def check_run_dir(run_dir: str, config: Config) -> None:
 
 def _remove_leftovers(run_dir: str) -> None:
     """Removes what a killed process of this program had begun to write, and nothing else."""
-    for folder, ours in _OURS.items():
+    for folder, ours in _TEMPORARY.items():
         for name in names_in(os.path.join(run_dir, folder)):
-            path = os.path.join(run_dir, folder, name)
-            if (folder in (CHECKPOINTS, BEST) and _HALF_CHECKPOINT.fullmatch(name)) or (
-                (whole := abandoned(name)) and ours.fullmatch(whole)
-            ):
-                _remove(path)
+            whole, nameless = abandoned(name), _NAMELESS.get(folder)
+            if (whole and ours.fullmatch(whole)) or (nameless and nameless.fullmatch(name)):
+                _remove(os.path.join(run_dir, folder, name))
 
 
 def _remove(path: str) -> None:
