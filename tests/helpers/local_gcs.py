@@ -73,6 +73,8 @@ class LocalGcs:
         """Of all requests, how many fail at random, each in a way of its own."""
         self._faults: list[Fault] = []
         self._lock = threading.Lock()
+        self.one_by_one = threading.Lock()
+        """Held between looking at an object's generation and changing it."""
 
     def __enter__(self) -> Self:
         """Starts both and makes the bucket."""
@@ -233,17 +235,30 @@ class _Handler(BaseHTTPRequestHandler):
         return uploads.get(self.path, (308, [], b""))
 
     def _ask_store(self, body: bytes) -> Answer:
+        # The store takes no notice of preconditions.
+        query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(self.path).query))
+        if "ifGenerationMatch" not in query:
+            return self._ask(self.command, self.path, body)
+        path = urllib.parse.urlsplit(self.path).path.replace("/upload/", "/")
+        name = "/" + urllib.parse.quote(query["name"], safe="") if "name" in query else ""
+        with self.server.gcs.one_by_one:
+            found = json.loads(self._ask("GET", path + name, b"")[2] or b"{}")
+            if found.get("generation", "0") != query["ifGenerationMatch"]:
+                return 412, [], b'{"error": {"code": 412, "message": "conditionNotMet"}}'
+            return self._ask(self.command, self.path, body)
+
+    def _ask(self, method: str, path: str, body: bytes) -> Answer:
         replaced = ("transfer-encoding", "content-length", "connection", "expect")
         headers = {k: v for k, v in self.headers.items() if k.lower() not in replaced}
         headers["Content-Length"] = str(len(body))
         store = http.client.HTTPConnection("127.0.0.1", self.server.gcs.store_port)
-        store.request(self.command, self.path, body, headers)
+        store.request(method, path, body, headers)
         response = store.getresponse()
         answer = response.read()
         store.close()
         found = response.status, response.getheaders(), answer
-        if "upload_id=" in self.path and response.status == 200:
-            self.server.gcs.uploads[self.path] = found
+        if "upload_id=" in path and response.status == 200:
+            self.server.gcs.uploads[path] = found
         return found
 
     def _answer(

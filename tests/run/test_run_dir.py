@@ -1,9 +1,6 @@
 """A run directory keeps what is the user's, whatever its name, and one training at a time."""
 
 import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +9,6 @@ from tests.conftest import build_gan_on, make_strategy_of
 from tests.helpers.tiny import tiny_config
 from trainer.errors import UserError
 from trainer.run.checkpoints import Checkpoints, find_checkpoint
-from trainer.run.lock import locked
 from trainer.run.metrics_file import MetricsFile
 from trainer.run.run_dir import claim_run_dir, grid_paths, latest_checkpoint, read_config
 from trainer.run.tensorboard import TensorBoardWriter
@@ -67,31 +63,6 @@ def test_only_what_this_program_left_is_removed(tmp_path: Path) -> None:
     claim_run_dir(str(tmp_path), tiny_config(), {})
     assert all((tmp_path / name).exists() for name in theirs)
     assert not any((tmp_path / name).exists() for name in ours)
-
-
-HOLDER = """
-import sys, time
-from trainer.run.lock import locked
-with locked(sys.argv[1]):
-    print("held", flush=True)
-    time.sleep(600)
-"""
-
-
-def test_one_training_at_a_time_until_its_process_is_gone(tmp_path: Path) -> None:
-    holder = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True
-    )
-    assert holder.stdout is not None and holder.stdout.readline() == "held\n"
-    try:
-        in_use = f"in use: process {holder.pid} on .*, started 20"
-        with pytest.raises(UserError, match=in_use), locked(str(tmp_path)):
-            pass
-    finally:
-        holder.send_signal(signal.SIGKILL)
-        holder.wait()
-    with locked(str(tmp_path)):
-        pass
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"model": 3}', "\x00"])

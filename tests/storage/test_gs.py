@@ -91,7 +91,7 @@ def test_a_run_directory_on_gs_holds_what_a_local_one_does(run: Run) -> None:
         paths = {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
         return {path for path in paths if "tfevents" not in path}
 
-    assert names(run.killed) == names(run.straight) - {"run.lock"}  # there is none on gs://
+    assert names(run.killed) == names(run.straight) - {"run.lock"}  # gone with its holder on gs://
 
 
 def test_what_was_written_before_the_kill_was_there_after_it(run: Run) -> None:

@@ -44,7 +44,7 @@ def naming_buckets_of_streams() -> Iterator[None]:
 
 
 def _raise_named(error: Exception, path: str, deed: str) -> NoReturn:
-    status = _status(error)
+    status = status_of(error)
     told = f"{path} cannot be {deed} ({f'HTTP status {status}' if status else reason(error)})"
     if mend := _mend(error, path.removeprefix("gs://").partition("/")[0]):
         raise UserError(f"{told}: {mend}") from error
@@ -63,7 +63,7 @@ def reason(error: BaseException | None) -> str:
 
 def is_transient(error: BaseException) -> bool:
     """Whether the same request may well succeed later, as after 429, 503 or a reset."""
-    status = _status(error)
+    status = status_of(error)
     if status is not None:
         return status in (408, 429) or status >= 500
     kinds = _kinds(error)
@@ -77,7 +77,7 @@ def is_transient(error: BaseException) -> bool:
 
 def is_at_fault(error: BaseException) -> bool:
     """Whether Google Cloud Storage refused or failed, and the object may be as it should."""
-    return _status(error) in (401, 403) or is_transient(error)
+    return status_of(error) in (401, 403) or is_transient(error)
 
 
 def _mend(error: BaseException, bucket: str) -> str:
@@ -88,7 +88,7 @@ def _mend(error: BaseException, bucket: str) -> str:
             "GOOGLE_APPLICATION_CREDENTIALS to the key file of a service account, or give this "
             "machine a service account."
         )
-    if (status := _status(error)) == 401:
+    if (status := status_of(error)) == 401:
         return (
             f"the bucket {bucket} did not accept the credentials, or got none; run `gcloud auth "
             "application-default login`, or set GOOGLE_APPLICATION_CREDENTIALS to a valid key file."
@@ -107,10 +107,12 @@ def _mend(error: BaseException, bucket: str) -> str:
     return ""
 
 
-def _status(error: BaseException) -> int | None:
+def status_of(error: BaseException) -> int | None:
     """The HTTP status behind an error of gcsfs or TensorFlow, None where there was none."""
     if isinstance(error, FileNotFoundError):
         return 404
+    if isinstance(error, FileExistsError):
+        return 412  # gcsfs's word for a precondition that does not hold
     if isinstance(error, OSError) and str(error).startswith("Forbidden"):
         return 403
     if "tensorflow.OpError" in _kinds(error):

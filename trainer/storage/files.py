@@ -21,12 +21,13 @@ def temporary_name(path: str) -> str:
 def abandoned(name: str) -> str | None:
     """The name that a temporary one stands for, if the process that made it is gone."""
     found = re.fullmatch(r"(.+)\.tmp-(.+)-(\d+)", name)
-    if not found or (found[2] == socket.gethostname() and _is_running(int(found[3]))):
+    if not found or (found[2] == socket.gethostname() and is_running(int(found[3]))):
         return None
     return found[1]
 
 
-def _is_running(pid: int) -> bool:
+def is_running(pid: int) -> bool:
+    """Whether this host has a process of this number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
