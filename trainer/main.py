@@ -51,6 +51,7 @@ def _train() -> None:
         use_compile_cache(given.COMPILE_CACHE.value)
     # TensorFlow takes seconds to import; --help and a wrong flag should not.
     import_tensorflow()
+    from trainer.data.preparation import check_source
     from trainer.strategy import (
         is_multiworker,
         make_deterministic,
@@ -60,6 +61,7 @@ def _train() -> None:
     from trainer.train import train
 
     phases.enter("startup")
+    check_source(config.data.records_dir, given.asked_source())
     if given.DETERMINISTIC.value:
         make_deterministic()
     strategy = make_strategy(given.STRATEGY.value, given.LOGICAL_DEVICES.value)
@@ -75,18 +77,22 @@ def _sample() -> None:
 
     import_tensorflow()
     from trainer.run.checkpoints import load_generator
+    from trainer.run.data_record import read_data_record
     from trainer.run.run_dir import SAMPLES
-    from trainer.sampling.sampler import IN_TURN, Sampler
+    from trainer.sampling.labels import label_of
+    from trainer.sampling.sampler import Sampler
     from trainer.sampling.writing import write_interpolations, write_samples
 
     run_dir, seed, count = _run_dir(), given.SAMPLE_SEED.value, given.COUNT.value or 64
     sampler = Sampler(load_generator(run_dir, given.CHECKPOINT.value), given.TRUNCATION.value)
-    label = IN_TURN if given.LABEL.value is None else given.LABEL.value
+    data = read_data_record(run_dir)
+    names = data.class_names if data else ()
+    label = label_of(given.LABEL.value, sampler.generator.num_classes, names)
     output = given.OUTPUT.value or os.path.join(run_dir, SAMPLES, f"seed_{seed}.png")
     if steps := given.INTERPOLATION_STEPS.value:
         write_interpolations(sampler, seed, count, steps, output, label)
     else:
-        write_samples(sampler, seed, count, output, label)
+        write_samples(sampler, seed, count, output, label, names)
     print(output)
 
 
@@ -105,8 +111,11 @@ def _evaluate() -> None:
     config = _validated_config() if given.CONFIG.present else None
 
     import_tensorflow()
+    from trainer.data.preparation import check_source
     from trainer.evaluate_runs import evaluate_runs
 
+    if config:
+        check_source(config.data.records_dir, given.asked_source())
     evaluate_runs(
         _run_dirs(),
         checkpoint=given.CHECKPOINT.value,

@@ -1,4 +1,5 @@
 import io
+import itertools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.helpers.examples import as_set, pixels, read
-from trainer.data.sources import fit, open_source
+from trainer.data.sources import fit, in_natural_order, open_source
 from trainer.errors import UserError
 
 
@@ -98,6 +99,31 @@ def test_images_in_class_folders(tmp_path: Path) -> None:
     assert source.image_shape == (8, 8, 3)
     found = {(round(float(image.mean())), label) for image, label in read(source)}
     assert found == {(10, 0), (20, 0), (30, 1), (40, 1)}
+
+
+def test_class_folders_are_in_natural_order(tmp_path: Path) -> None:
+    for i in range(12):
+        save(tmp_path / str(i) / "a.png", np.full([4, 4], i, np.uint8))
+    source = open_source(f"images:{tmp_path}", 4, 1)
+    assert source.class_names == tuple(str(i) for i in range(12))
+    assert all(label == image[0, 0, 0] for image, label in read(source))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["cat", "dog", "zebra"],
+        ["Z", "a", "\u00e4"],  # by character, whatever the locale says
+        ["1", "01", "2", "10"],
+        ["class 2", "class 10", "class 10 b"],
+        ["0", "9", "10", "cat"],
+    ],
+)
+def test_natural_order(names: list[str]) -> None:
+    expected = sorted(names) if names[0] == "1" else names
+    expected = ["01", "1", "2", "10"] if names[0] == "1" else expected
+    for order in itertools.permutations(names):
+        assert in_natural_order(order) == tuple(expected)
 
 
 def test_images_without_folders_have_no_labels(tmp_path: Path) -> None:

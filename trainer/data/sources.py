@@ -7,10 +7,12 @@ trainer that streams them mixes only a window of images.
 
 import dataclasses
 import difflib
+import os
+import re
 import shlex
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,13 @@ def open_source(spec: str, resolution: int | None = None, channels: int | None =
         return ((fit(image, shape), label) for image, label in native.examples())
 
     return dataclasses.replace(native, image_shape=shape, examples=examples)
+
+
+def is_same(spec: str, other: str) -> bool:
+    """Whether two forms name one source, however their folder or file is written."""
+    places = [each.partition(":") for each in (spec, other)]
+    one, another = ((kind, os.path.abspath(os.path.expanduser(where))) for kind, _, where in places)
+    return one == another
 
 
 def fit(image: Uint8Array, shape: tuple[int, int, int]) -> Uint8Array:
@@ -197,7 +206,7 @@ def _open_images(spec: str, where: str) -> Source:
     )
     if not files:
         raise UserError(f"{where} holds no .png, .jpg or .jpeg file: give the folder with them.")
-    class_names = tuple(sorted({file.parts[0] for file in files if len(file.parts) > 1}))
+    class_names = in_natural_order({file.parts[0] for file in files if len(file.parts) > 1})
     loose = next((file for file in files if len(file.parts) == 1), None)
     if class_names and loose:
         raise UserError(
@@ -212,6 +221,16 @@ def _open_images(spec: str, where: str) -> Source:
 
     shape = (DEFAULT_RESOLUTION, DEFAULT_RESOLUTION, 3)
     return Source(spec, len(files), shape, class_names, examples)
+
+
+def in_natural_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Names by the numbers in them, 2 before 10, and else by their characters, on any machine."""
+
+    def key(name: str) -> tuple[list[str | int], str]:
+        parts = re.split("([0-9]+)", name)
+        return [int(part) if i % 2 else part for i, part in enumerate(parts)], name
+
+    return tuple(sorted(names, key=key))
 
 
 def _read_image(path: Path) -> Uint8Array:
