@@ -97,7 +97,7 @@ def _is_saved_model(source: str) -> bool:
 def _evaluator(config: Config, count: int) -> Evaluator:
     records_dir, manifest = config.data.records_dir, prepared_records(config)
     extractor = load_extractor(config.evaluation.extractor, records_dir, manifest.image_shape)
-    return Evaluator(load_reference(records_dir, manifest, extractor), count)
+    return Evaluator(load_reference(records_dir, manifest, extractor), count, "--count")
 
 
 def _images(
