@@ -8,6 +8,7 @@ after saving.
 """
 
 import os
+import signal
 from typing import NoReturn
 
 from trainer.cli import command, help
@@ -43,6 +44,8 @@ def _run_mode() -> None:
 
 
 def _train() -> None:
+    # Elsewhere ends by an exception, which a worker that waits for others in C++ never sees.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     config, run_dir = _validated_config(), _run_dir()
     phases = Phases("imports")
     print(f"config {given.config_name()}, run directory {run_dir}", flush=True)
@@ -157,13 +160,14 @@ def _sweep() -> None:
 def _validated_config() -> Config:
     config = given.CONFIG.value
     config.validate()
+    config.data.records_dir = os.path.expanduser(config.data.records_dir)
     return config
 
 
 def _run_dir() -> str:
     if given.RUN_DIR.value == "":
         raise UserError("--run_dir is empty: give a folder, or leave the flag out.")
-    return os.path.expanduser(given.RUN_DIR.value or given.default_run_dir())
+    return given.RUN_DIR.value or given.default_run_dir()
 
 
 def _run_dirs() -> list[str]:

@@ -8,7 +8,12 @@ import pytest
 import tensorflow as tf
 
 from tests.helpers.damage import flip_a_bit
-from tests.helpers.programs import assert_refused, assert_teaches_and_refuses, run_module
+from tests.helpers.programs import (
+    assert_refused,
+    assert_teaches_and_refuses,
+    run_module,
+    run_python,
+)
 from trainer.config import Config
 from trainer.config_sections import DataConfig
 from trainer.data import sources, tfrecord
@@ -139,12 +144,15 @@ def test_verify_reads_it_all(spec: str, output: Path, capsys: pytest.CaptureFixt
 
 
 def test_command_line_prepares_and_verifies(spec: str, output: Path) -> None:
-    shape = ("--resolution=4", "--channels=3")
-    done = run_module(PREPARE, f"--source={spec}", f"--output={output}", *shape)
+    flags = ("--source=npz:~/set.npz", "--output=~/caf\u00e9", "--resolution=4", "--channels=3")
+    environment = {"HOME": str(output.parents[1]), "PYTHONIOENCODING": "ascii"}
+    done = run_python("-m", PREPARE, *flags, **environment, TF_CPP_MIN_LOG_LEVEL="2")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{output} is prepared: 10 images of 4x4x3, 4 shards, " + (
-        f"{sum(path.stat().st_size for path in output.glob('shard-*'))} bytes.\n"
-    )
+    output = output.parents[1] / "caf\u00e9"
+    size = sum(path.stat().st_size for path in output.glob("shard-*"))
+    summary = f"{output} is prepared: 10 images of 4x4x3, 4 shards, {size} bytes.\n"
+    assert done.stdout == summary.replace("\u00e9", "\\xe9")
+    assert done.stderr == ""  # not a word of CUDA
     (output / "shard-00002-of-00004.tfrecord").unlink()
     damaged = run_module(PREPARE, f"--verify={output}")
     assert "error: " in damaged.stderr

@@ -1,5 +1,6 @@
 import io
 import itertools
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 from PIL import Image
 
 from tests.helpers.examples import as_set, pixels, read
+from trainer.data.preparation import prepare
 from trainer.data.sources import fit, in_natural_order, open_source
+from trainer.data.tfrecord import read_manifest
 from trainer.errors import UserError
 
 
@@ -107,6 +110,18 @@ def test_class_folders_are_in_natural_order(tmp_path: Path) -> None:
     source = open_source(f"images:{tmp_path}", 4, 1)
     assert source.class_names == tuple(str(i) for i in range(12))
     assert all(label == image[0, 0, 0] for image, label in read(source))
+
+
+def test_names_that_are_no_utf_8(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    save(tmp_path / name / os.fsdecode(b"\xff.png"), pixels(1, 4, 4)[0])
+    manifest = prepare(f"images:{tmp_path}", str(tmp_path / "records"))
+    assert manifest.class_names == (name,)
+    assert read_manifest(str(tmp_path / "records")) == manifest
+    (tmp_path / name / os.fsdecode(b"\xfe.png")).write_text("no image")
+    with pytest.raises(UserError, match="cannot be read as an image") as caught:
+        list(open_source(f"images:{tmp_path}").examples())
+    str(caught.value).encode(errors="backslashreplace")
 
 
 @pytest.mark.parametrize(

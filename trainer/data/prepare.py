@@ -18,8 +18,8 @@ Sources:
     npz:FILE      arrays `images` (uint8 [N, H, W] or [N, H, W, C]) and `labels`
 
 The same command again does nothing, and an interrupted one is simply run again.
-It may leave files with `.tmp-` in their names, which can be deleted. Exit
-codes: 0 done, 1 failure, 2 bad usage or bad input.
+A killed one may leave files with `.tmp-` in their names, which can be deleted.
+Exit codes: 0 done, 1 failure, 2 bad usage or bad input, 130 Ctrl-C, 143 SIGTERM.
 """
 
 from absl import flags

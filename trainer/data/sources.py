@@ -85,7 +85,7 @@ def open_source(spec: str, resolution: int | None = None, channels: int | None =
             "on gs://."
         )
 
-    native = _OPENERS[kind](spec, where)
+    native = _OPENERS[kind](spec, os.path.expanduser(where))
     if native.num_images == 0:
         raise UserError(f"{spec} has no images: give a source with at least one.")
     height, width, native_channels = native.image_shape
