@@ -91,7 +91,7 @@ def _sample() -> None:
     data = read_data_record(run_dir)
     names = data.class_names if data else ()
     label = label_of(given.LABEL.value, sampler.generator.num_classes, names)
-    output = given.OUTPUT.value or os.path.join(run_dir, SAMPLES, f"seed_{seed}.png")
+    output = _output() or os.path.join(run_dir, SAMPLES, f"seed_{seed}.png")
     if steps := given.INTERPOLATION_STEPS.value:
         write_interpolations(sampler, seed, count, steps, output, label)
     else:
@@ -105,7 +105,7 @@ def _export() -> None:
     from trainer.run.run_dir import EXPORT
     from trainer.sampling.export import export_generator
 
-    output = given.OUTPUT.value or os.path.join(_run_dir(), EXPORT)
+    output = _output() or os.path.join(_run_dir(), EXPORT)
     export_generator(load_generator(_run_dir(), given.CHECKPOINT.value), output)
     print(output)
 
@@ -125,7 +125,7 @@ def _evaluate() -> None:
         count=given.COUNT.value,
         seed=given.SAMPLE_SEED.value,
         config=config,
-        output=given.OUTPUT.value,
+        output=_output(),
     )
 
 
@@ -134,7 +134,7 @@ def _report() -> None:
     from trainer.report.page import write_report
     from trainer.run.run_dir import REPORT
 
-    output = given.OUTPUT.value or os.path.join(_run_dirs()[0], REPORT)
+    output = _output() or os.path.join(_run_dirs()[0], REPORT)
     write_report(_run_dirs(), output)
     print(output)
 
@@ -145,7 +145,7 @@ def _preflight() -> None:
     import_tensorflow()
     from trainer.tpu.preflight import preflight
 
-    preflight(config, given.TOPOLOGY.value, given.OUTPUT.value)
+    preflight(config, given.TOPOLOGY.value, _output())
 
 
 def _sweep() -> None:
@@ -162,6 +162,13 @@ def _validated_config() -> Config:
     config.validate()
     config.data.records_dir = os.path.expanduser(config.data.records_dir)
     return config
+
+
+def _output() -> str | None:
+    if given.OUTPUT.value == "":
+        raise UserError("--output is empty: give a path, or leave the flag out.")
+    path: str | None = given.OUTPUT.value
+    return path
 
 
 def _run_dir() -> str:

@@ -7,6 +7,7 @@ from absl.testing import flagsaver
 
 from configs import digits
 from tests.helpers.programs import run_python
+from trainer import main
 from trainer.cli import trainer_flags
 from trainer.cli.help import answer
 from trainer.cli.trainer_flags import MODES, MODES_OF
@@ -95,3 +96,9 @@ def test_a_source_is_asked_for_on_the_command_line_alone() -> None:
     assert trainer_flags.CONFIG.value.data.source == "tfds:mnist"
     trainer_flags.parse(["main", "--config=mnist", "--config.data.source=idx:folder"])
     assert trainer_flags.asked_source() == "idx:folder"
+
+
+def test_an_empty_output_is_refused() -> None:
+    trainer_flags.parse(["main", "--mode=sample", "--output="])
+    with pytest.raises(UserError, match="--output is empty"):
+        main._output()

@@ -2,6 +2,7 @@ import io
 import itertools
 import os
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 from PIL import Image
 
 from tests.helpers.examples import as_set, pixels, read
+from trainer.data.image_folder import in_natural_order
 from trainer.data.preparation import prepare
-from trainer.data.sources import fit, in_natural_order, open_source
+from trainer.data.sources import fit, open_source
 from trainer.data.tfrecord import read_manifest
 from trainer.errors import UserError
 
@@ -65,6 +67,8 @@ def test_npz(tmp_path: Path, names: tuple[str, str], shape: tuple[int, ...]) -> 
         ({"images": pixels(2, 4, 4), "labels": np.array([0, -1])}, "not whole numbers counting"),
         ({"images": pixels(2, 4, 4), "labels": np.zeros(2)}, "not whole numbers counting"),
         ({"images": np.array([{}, 1], object)}, "without pickled objects"),
+        ({"images": pixels(2, 4, 4), "labels": np.array([{}, 1], object)}, "without pickled"),
+        ({"images": pixels(2, 4, 4), "labels": np.array([0, 10**12])}, "at most 100000 classes"),
     ],
 )
 def test_bad_npz(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
@@ -82,6 +86,22 @@ def as_npy(array: np.ndarray) -> bytes:
 def test_unreadable_npz(tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.npz cannot be read as an \.npz file"):
+        open_source(f"npz:{tmp_path / 'a.npz'}")
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        b"no array",
+        as_npy(pixels(2, 4, 4)).replace(b"(2, 4, 4)", b"(2, 4, 4 "),  # fails in tokenize
+        as_npy(pixels(2, 4, 4)).replace(b"(2, 4, 4), }     ", b"(10000000000000,), }"[:21]),
+    ],
+    ids=range(3),
+)
+def test_npz_of_odd_members(tmp_path: Path, member: bytes) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
+        file.writestr("images.npy", member)
     with pytest.raises(UserError, match=r"a\.npz cannot be read as an \.npz file"):
         open_source(f"npz:{tmp_path / 'a.npz'}")
 
@@ -181,6 +201,26 @@ def test_broken_image_is_named(tmp_path: Path) -> None:
             list(open_source(f"images:{folder}").examples())
 
 
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link/b.png").symlink_to("gone.png")
+    for folder, name in ((tmp_path / "link", "b"), (tmp_path, "a")):
+        with pytest.raises(UserError, match=rf"{name}\.png is no file, or a link to none"):
+            list(open_source(f"images:{folder}").examples())
+        (tmp_path / "link/b.png").unlink(missing_ok=True)
+
+
+def test_a_folder_without_images_is_no_class_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save(tmp_path / "cat.png" / "1.png", pixels(1, 4, 4)[0])  # a folder, whatever its name
+    for name in ("dog", "bird", ".git"):
+        (tmp_path / name).mkdir()
+    assert open_source(f"images:{tmp_path}").class_names == ("cat.png",)
+    assert caplog.messages == ["no classes, having no images: bird, dog"]
+
+
 def test_image_of_16_bits_is_refused(tmp_path: Path) -> None:
     Image.fromarray(np.full([4, 4], 40_000, np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(UserError, match=r"deep\.png has more than 8 bits a channel"):
@@ -218,7 +258,7 @@ def test_bad_specs(tmp_path: Path, spec: str, message: str) -> None:
         open_source(spec.format(tmp_path))
 
 
-@pytest.mark.parametrize(("resolution", "channels"), [(0, 1), (8, 2), (-1, None)])
+@pytest.mark.parametrize(("resolution", "channels"), [(0, 1), (8, 2), (-1, None), (10**6, 1)])
 def test_impossible_shapes(resolution: int, channels: int | None) -> None:
     with pytest.raises(UserError, match=r"asked for: give"):
         open_source("digits", resolution, channels)

@@ -42,7 +42,7 @@ def test_an_npz_needs_no_memory_for_its_images(
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10e6
-    assert "a.npz: 4,000 images, about 0." in caplog.text
+    assert "a.npz: 4,000 images, about " in caplog.text
     with np.load(tmp_path / "a.npz") as arrays:
         assert arrays["images"].shape == (count, 64, 64, 3)
         assert arrays["images"].dtype == np.uint8 and arrays["labels"].dtype == np.int32
@@ -98,6 +98,8 @@ def test_a_grid_has_a_limit(tmp_path: Path) -> None:
         write_samples(SAMPLER, 0, 10**9, output)
     with pytest.raises(UserError, match=r"^--count=1001 of --interpolation_steps=10: .* fewer of"):
         write_interpolations(SAMPLER, 0, 1001, 10, output)
+    with pytest.raises(UserError, match=r"--interpolation_steps=1: from one .* takes 2"):
+        write_interpolations(SAMPLER, 0, 4, 1, output)
     with pytest.raises(UserError, match="drawn as a picture"):
         write_interpolations(SAMPLER, 0, 3, 4, str(tmp_path / "walk.npz"))
 

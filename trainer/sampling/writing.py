@@ -75,8 +75,10 @@ def write_interpolations(
     """Writes a .png with `rows` interpolations between latents, of `columns` images each.
 
     Raises:
-        UserError: `output` is no .png or cannot be written, or there are too many images.
+        UserError: `output` is no .png or cannot be written; too few columns, too many images.
     """
+    if columns < 2:
+        raise UserError(f"--interpolation_steps={columns}: from one image to another it takes 2.")
     if not output.lower().endswith(".png"):
         raise UserError(f"--output={output}: interpolations are drawn as a picture; give FILE.png.")
     asked = f"--count={rows} of --interpolation_steps={columns}"
