@@ -36,7 +36,11 @@ def values(path: Path | str) -> list[dict[str, float]]:
     ]
 
 
-def test_two_runs_side_by_side(runs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_runs_side_by_side(
+    runs: list[str], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    data = Path(runs[1], "data.json")
+    data.write_text(data.read_text().replace('"num_images": 400', '"num_images": 390'))
     evaluate_runs(runs, **OPTIONS)  # type: ignore[arg-type]
     text = capsys.readouterr().out
     first, second = values(Path(runs[0]) / "evaluation.json")
@@ -46,6 +50,8 @@ def test_two_runs_side_by_side(runs: list[str], capsys: pytest.CaptureFixture[st
     assert f"{mean:.4g}" in row
     assert f"{abs(first[fid] - second[fid]) / 2**0.5:.4g}" in row
     assert f"A: {runs[0]}" in text
+    (told,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+    assert told.startswith(f"{runs[1]} was trained on 390 images") and "with 400 images" in told
     (entry, _) = json.loads((Path(runs[0]) / "evaluation.json").read_text())
     assert entry["step"] == 8 and entry["samples"] == 150 and entry["sampling_seed"] == 3
     assert entry["source"].endswith("step-8")

@@ -5,7 +5,12 @@ from pathlib import Path
 import pytest
 
 from trainer.data.tfrecord import Manifest
-from trainer.run.data_record import DataRecord, read_data_record, write_data_record
+from trainer.run.data_record import (
+    DataRecord,
+    read_data_record,
+    tell_other_records,
+    write_data_record,
+)
 
 MANIFEST = Manifest(1, "images:caf\udce9", (8, 8, 3), "raw", ("caf\udce9", "\u65e5"), ())
 
@@ -17,10 +22,11 @@ def test_it_comes_back_and_tells_of_other_data(
     assert read_data_record(str(tmp_path)) is None
     write_data_record(str(tmp_path), MANIFEST)
     assert read_data_record(str(tmp_path)) == DataRecord.of(MANIFEST)
-    write_data_record(str(tmp_path), MANIFEST)
+    tell_other_records(str(tmp_path), MANIFEST, "compared with")
     assert not caplog.messages
-    write_data_record(str(tmp_path), dataclasses.replace(MANIFEST, source="digits"))
-    assert "trained on 0 images of images:" in caplog.text and "of digits" in caplog.text
+    tell_other_records(str(tmp_path), dataclasses.replace(MANIFEST, source="digits"), "used with")
+    (message,) = caplog.messages
+    assert message.endswith("on 0 images of images:caf\udce9, and is used with 0 images of digits")
 
 
 @pytest.mark.parametrize(

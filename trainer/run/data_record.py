@@ -33,16 +33,21 @@ class DataRecord:
         """What a manifest says of its records."""
         return cls(manifest.source, manifest.num_images, manifest.class_names)
 
+    def __str__(self) -> str:
+        return f"{self.num_images} images of {self.source}"
 
-def write_data_record(run_dir: str, manifest: Manifest) -> None:
-    """Notes what the run is trained on from now on, and tells where that is something else."""
+
+def tell_other_records(run_dir: str, manifest: Manifest, use: str) -> None:
+    """Logs it where records, put to some use now, are not those that the run was trained on."""
     before, now = read_data_record(run_dir), DataRecord.of(manifest)
     if before and before != now:
-        log.warning(
-            "so far, %s was trained on %d images of %s, and from now on on %d of %s",
-            *(run_dir, before.num_images, before.source, now.num_images, now.source),
-        )
-    write_text(os.path.join(run_dir, DATA), json.dumps(dataclasses.asdict(now), indent=2) + "\n")
+        log.warning("%s was trained on %s, and is %s %s", run_dir, before, use, now)
+
+
+def write_data_record(run_dir: str, manifest: Manifest) -> None:
+    """Notes what the run is trained on from now on."""
+    values = dataclasses.asdict(DataRecord.of(manifest))
+    write_text(os.path.join(run_dir, DATA), json.dumps(values, indent=2) + "\n")
 
 
 def read_data_record(run_dir: str) -> DataRecord | None:
