@@ -47,10 +47,13 @@ def test_the_home_folder_and_names_that_are_no_utf_8(tmp_path: Path) -> None:
         "flags.DEFINE_multi_string('a', [], '')\n"
         "command.run(lambda: print(flags.FLAGS.a))"
     )
+    (tmp_path / "flags").write_text("--a=~/y")
     given = ["~/x", "~", "a=~/x", "images:~/x", "x~", "caf\u00e9"]
     environment = {"HOME": str(tmp_path), "PYTHONIOENCODING": "ascii"}
-    done = run_python("-c", code, *(f"--a={each}" for each in given), **environment)
-    home = [f"{tmp_path}/x", str(tmp_path), *given[2:]]
+    done = run_python(
+        "-c", code, *(f"--a={each}" for each in given), "--flagfile=~/flags", **environment
+    )
+    home = [f"{tmp_path}/x", str(tmp_path), *given[2:], f"{tmp_path}/y"]
     assert done.stdout == ascii(home) + "\n", done.stderr
     refused = run_python("-c", code, "--a=x\udcff", **environment)
     assert refused.returncode == 2

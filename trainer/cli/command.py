@@ -97,7 +97,8 @@ def _parse(parse: Parser, argv: list[str]) -> list[str]:
     if "--version" in argv:
         answer(version())
     try:
-        return parse([_read(argument) for argument in argv])
+        program, *arguments = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
+        return parse([program, *map(_read, arguments)])
     except (flags.Error, UserError) as error:
         leave(2, f"error: {error}")
     except KeyboardInterrupt:
