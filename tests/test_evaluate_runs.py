@@ -36,7 +36,11 @@ def values(path: Path | str) -> list[dict[str, float]]:
     ]
 
 
-def test_two_runs_side_by_side(runs: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_runs_side_by_side(
+    runs: list[str], capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    data = Path(runs[1], "data.json")
+    data.write_text(data.read_text().replace('"num_images": 400', '"num_images": 390'))
     evaluate_runs(runs, **OPTIONS)  # type: ignore[arg-type]
     text = capsys.readouterr().out
     first, second = values(Path(runs[0]) / "evaluation.json")
@@ -46,6 +50,8 @@ def test_two_runs_side_by_side(runs: list[str], capsys: pytest.CaptureFixture[st
     assert f"{mean:.4g}" in row
     assert f"{abs(first[fid] - second[fid]) / 2**0.5:.4g}" in row
     assert f"A: {runs[0]}" in text
+    (told,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+    assert told.startswith(f"{runs[1]} was trained on 390 images") and "with 400 images" in told
     (entry, _) = json.loads((Path(runs[0]) / "evaluation.json").read_text())
     assert entry["step"] == 8 and entry["samples"] == 150 and entry["sampling_seed"] == 3
     assert entry["source"].endswith("step-8")
@@ -67,8 +73,8 @@ def test_a_checkpoint_by_name_and_an_export(runs: list[str], tmp_path: Path) -> 
     [
         ({"checkpoint": "step-5"}, "--checkpoint=step-5: .* but step-4, step-8"),
         ({"checkpoint": "best"}, "no such checkpoint"),
-        ({"count": 100}, "100 samples cannot fill a covariance of 128 features"),
-        ({"count": 300}, "the set has 400"),
+        ({"count": 100}, "100 samples cannot .* of 128 features: give --count=129 or"),
+        ({"count": 300}, "the set has 400: set --count=200 or"),
     ],
 )
 def test_what_cannot_be_evaluated(runs: list[str], changes: dict[str, object], words: str) -> None:

@@ -1,5 +1,6 @@
 """Whole runs of the smallest config through `main`, as users start them."""
 
+import json
 import signal
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from tests.helpers.command import (
     metrics,
     wait_for,
 )
+from tests.helpers.made_up_run import Page
 
 Whole = tuple[Command, Path, str]  # with the run directory and the output
 
@@ -41,6 +43,12 @@ def test_the_run_directory_holds_what_it_should(whole: Whole) -> None:
         assert path in output
     assert output.count(f"first grid: {run}/samples/epoch_0001.png\n") == 1
     assert output.count(f"\ngrid: {run}/samples/epoch_0002.png\n") == 1
+    # The config names another source, none, as a config may that knows nothing of this machine.
+    source = f"npz:{run.parent / 'images.npz'}"
+    assert f"records was prepared from {source}" in output and f"20 images of {source}" in output
+    data = json.loads((run / "data.json").read_text())
+    assert data == {"source": source, "num_images": 20, "class_names": ["0", "1"]}
+    assert ["source", source] in Page(run / "report.html").rows()
 
 
 def test_tensorboard_reads_what_was_written(whole: Whole) -> None:
@@ -67,7 +75,7 @@ def test_tensorboard_reads_what_was_written(whole: Whole) -> None:
         png.squeeze(2), np.asarray(Image.open(run / "samples/epoch_0002.png"))
     )
     config = events.Tensors("config")[0].tensor_proto.string_val[0].decode()
-    assert '"latent_dim": 8' in config
+    assert '"latent_dim": 8' in config and '"source": "npz:' in config
 
 
 def test_a_finished_run_says_so_and_goes_on_when_asked(whole: Whole) -> None:
@@ -126,6 +134,7 @@ def test_sample_and_export(whole: Whole, tmp_path: Path) -> None:
         (["--config.train.diff_augment=color,colour"], "train.diff_augment is 'color,colour'"),
         (["stray"], "unexpected argument 'stray'"),
         (["--config.model.latent_dim=9"], "model.latent_dim: the run has 8, you ask for 9"),
+        (["--config.data.source=digits"], "records was prepared from npz:"),
         (["--mode=sample", "--run_dir=nowhere"], "nowhere holds no run"),
     ],
 )

@@ -52,6 +52,10 @@ class Config(Section):
         _check_discriminator(self)
         _check_schedules(self.optimizer)
 
+    def trained_on(self, source: str) -> "Config":
+        """A copy that names the source of the records, which a config may not know."""
+        return dataclasses.replace(self, data=dataclasses.replace(self.data, source=source))
+
     def to_json(self) -> str:
         """The config as indented JSON; `from_json` reads it back."""
         return json.dumps(dataclasses.asdict(self), indent=2) + "\n"

@@ -31,7 +31,7 @@ class DataConfig(Section):
         "data/digits", "Folder of the prepared TFRecords; made if it is not there.", changeable=True
     )
     shards: int = config_field(
-        4, "TFRecord files that prepare writes.", at_least=1, at_most=100_000
+        4, "TFRecord files, where there are as many images.", at_least=1, at_most=100_000
     )
     memory_budget_mib: int = config_field(
         2048, "A set that takes no more than this is kept in memory.", at_least=0

@@ -11,11 +11,13 @@ import tensorflow as tf
 
 from trainer.config import Config
 from trainer.data.preparation import prepared_records
+from trainer.data.tfrecord import read_manifest
 from trainer.errors import UserError
 from trainer.evaluation.evaluate import Evaluation, Evaluator
 from trainer.evaluation.features import load_extractor
 from trainer.evaluation.reference import load_reference
 from trainer.run.checkpoints import find_checkpoint, load_generator
+from trainer.run.data_record import tell_other_records
 from trainer.run.run_dir import EVALUATION, read_config
 from trainer.sampling.sampler import Sampler
 from trainer.storage.files import write_text
@@ -56,6 +58,9 @@ def evaluate_runs(
         key = f"{run_config.data.records_dir} {run_config.evaluation.extractor} {number}"
         if key not in evaluators:
             evaluators[key] = _evaluator(run_config, number)
+        if config is None:
+            manifest = read_manifest(run_config.data.records_dir)
+            tell_other_records(source, manifest, "compared with")
         name, step, images = _images(source, checkpoint, seed)
         log.info("%s: %d samples", name, number)
         found.append(evaluators[key].evaluate(images(number), name, step, seed))
@@ -97,7 +102,7 @@ def _is_saved_model(source: str) -> bool:
 def _evaluator(config: Config, count: int) -> Evaluator:
     records_dir, manifest = config.data.records_dir, prepared_records(config)
     extractor = load_extractor(config.evaluation.extractor, records_dir, manifest.image_shape)
-    return Evaluator(load_reference(records_dir, manifest, extractor), count)
+    return Evaluator(load_reference(records_dir, manifest, extractor), count, "--count")
 
 
 def _images(

@@ -120,7 +120,8 @@ class Run:
                 config, self.strategy, self.manifest, first_batch * config.train.discriminator_steps
             )
         logger = RunLogger(
-            config, self.run_dir, self.chief, start, schedule.total_steps, schedule.epoch_at
+            config.trained_on(self.manifest.source),
+            *(self.run_dir, self.chief, start, schedule.total_steps, schedule.epoch_at),
         )
         if self.chief and config.evaluation.every_epochs:
             logger.message("Getting the features of the real images, for the measures ...")

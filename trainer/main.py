@@ -8,6 +8,7 @@ after saving.
 """
 
 import os
+import signal
 from typing import NoReturn
 
 from trainer.cli import command, help
@@ -43,6 +44,8 @@ def _run_mode() -> None:
 
 
 def _train() -> None:
+    # Elsewhere ends by an exception, which a worker that waits for others in C++ never sees.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     config, run_dir = _validated_config(), _run_dir()
     phases = Phases("imports")
     print(f"config {given.config_name()}, run directory {run_dir}", flush=True)
@@ -51,6 +54,7 @@ def _train() -> None:
         use_compile_cache(given.COMPILE_CACHE.value)
     # TensorFlow takes seconds to import; --help and a wrong flag should not.
     import_tensorflow()
+    from trainer.data.preparation import check_source
     from trainer.strategy import (
         is_multiworker,
         make_deterministic,
@@ -60,6 +64,7 @@ def _train() -> None:
     from trainer.train import train
 
     phases.enter("startup")
+    check_source(config.data.records_dir, given.asked_source())
     if given.DETERMINISTIC.value:
         make_deterministic()
     strategy = make_strategy(given.STRATEGY.value, given.LOGICAL_DEVICES.value)
@@ -75,18 +80,22 @@ def _sample() -> None:
 
     import_tensorflow()
     from trainer.run.checkpoints import load_generator
+    from trainer.run.data_record import read_data_record
     from trainer.run.run_dir import SAMPLES
-    from trainer.sampling.sampler import IN_TURN, Sampler
+    from trainer.sampling.labels import label_of
+    from trainer.sampling.sampler import Sampler
     from trainer.sampling.writing import write_interpolations, write_samples
 
     run_dir, seed, count = _run_dir(), given.SAMPLE_SEED.value, given.COUNT.value or 64
     sampler = Sampler(load_generator(run_dir, given.CHECKPOINT.value), given.TRUNCATION.value)
-    label = IN_TURN if given.LABEL.value is None else given.LABEL.value
-    output = given.OUTPUT.value or os.path.join(run_dir, SAMPLES, f"seed_{seed}.png")
+    data = read_data_record(run_dir)
+    names = data.class_names if data else ()
+    label = label_of(given.LABEL.value, sampler.generator.num_classes, names)
+    output = _output() or os.path.join(run_dir, SAMPLES, f"seed_{seed}.png")
     if steps := given.INTERPOLATION_STEPS.value:
         write_interpolations(sampler, seed, count, steps, output, label)
     else:
-        write_samples(sampler, seed, count, output, label)
+        write_samples(sampler, seed, count, output, label, names)
     print(output)
 
 
@@ -96,7 +105,7 @@ def _export() -> None:
     from trainer.run.run_dir import EXPORT
     from trainer.sampling.export import export_generator
 
-    output = given.OUTPUT.value or os.path.join(_run_dir(), EXPORT)
+    output = _output() or os.path.join(_run_dir(), EXPORT)
     export_generator(load_generator(_run_dir(), given.CHECKPOINT.value), output)
     print(output)
 
@@ -105,15 +114,18 @@ def _evaluate() -> None:
     config = _validated_config() if given.CONFIG.present else None
 
     import_tensorflow()
+    from trainer.data.preparation import check_source
     from trainer.evaluate_runs import evaluate_runs
 
+    if config:
+        check_source(config.data.records_dir, given.asked_source())
     evaluate_runs(
         _run_dirs(),
         checkpoint=given.CHECKPOINT.value,
         count=given.COUNT.value,
         seed=given.SAMPLE_SEED.value,
         config=config,
-        output=given.OUTPUT.value,
+        output=_output(),
     )
 
 
@@ -122,7 +134,7 @@ def _report() -> None:
     from trainer.report.page import write_report
     from trainer.run.run_dir import REPORT
 
-    output = given.OUTPUT.value or os.path.join(_run_dirs()[0], REPORT)
+    output = _output() or os.path.join(_run_dirs()[0], REPORT)
     write_report(_run_dirs(), output)
     print(output)
 
@@ -133,7 +145,7 @@ def _preflight() -> None:
     import_tensorflow()
     from trainer.tpu.preflight import preflight
 
-    preflight(config, given.TOPOLOGY.value, given.OUTPUT.value)
+    preflight(config, given.TOPOLOGY.value, _output())
 
 
 def _sweep() -> None:
@@ -148,13 +160,21 @@ def _sweep() -> None:
 def _validated_config() -> Config:
     config = given.CONFIG.value
     config.validate()
+    config.data.records_dir = os.path.expanduser(config.data.records_dir)
     return config
+
+
+def _output() -> str | None:
+    if given.OUTPUT.value == "":
+        raise UserError("--output is empty: give a path, or leave the flag out.")
+    path: str | None = given.OUTPUT.value
+    return path
 
 
 def _run_dir() -> str:
     if given.RUN_DIR.value == "":
         raise UserError("--run_dir is empty: give a folder, or leave the flag out.")
-    return os.path.expanduser(given.RUN_DIR.value or given.default_run_dir())
+    return given.RUN_DIR.value or given.default_run_dir()
 
 
 def _run_dirs() -> list[str]:

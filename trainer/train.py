@@ -13,6 +13,7 @@ from trainer.data.preparation import prepared_records
 from trainer.errors import DivergedError
 from trainer.loop import Run
 from trainer.report.page import write_report
+from trainer.run.data_record import tell_other_records, write_data_record
 from trainer.run.environment import environment
 from trainer.run.lock import locked
 from trainer.run.metrics_file import read_metrics
@@ -61,6 +62,8 @@ def train(
     with locked(run_dir) if chief else contextlib.nullcontext():
         if chief:
             claim_run_dir(run_dir, config, environment(strategy))
+            tell_other_records(run_dir, manifest, "now trained on")
+            write_data_record(run_dir, manifest)
 
         # -------------------------------------------------------- State
         with phases.phase("networks"), strategy.scope():

@@ -7,6 +7,7 @@ from absl.testing import flagsaver
 
 from configs import digits
 from tests.helpers.programs import run_python
+from trainer import main
 from trainer.cli import trainer_flags
 from trainer.cli.help import answer
 from trainer.cli.trainer_flags import MODES, MODES_OF
@@ -87,3 +88,17 @@ def test_help_needs_no_tensorflow(flag: str, words: str, tmp_path: Path) -> None
     shown = run_python("-c", code, flag, cwd=tmp_path)
     assert shown.returncode == 0, shown.stderr
     assert words in shown.stdout and shown.stdout.endswith("False\n")
+
+
+def test_a_source_is_asked_for_on_the_command_line_alone() -> None:
+    trainer_flags.parse(["main", "--config=mnist", "--config.data.records_dir=records"])
+    assert trainer_flags.asked_source() is None
+    assert trainer_flags.CONFIG.value.data.source == "tfds:mnist"
+    trainer_flags.parse(["main", "--config=mnist", "--config.data.source=idx:folder"])
+    assert trainer_flags.asked_source() == "idx:folder"
+
+
+def test_an_empty_output_is_refused() -> None:
+    trainer_flags.parse(["main", "--mode=sample", "--output="])
+    with pytest.raises(UserError, match="--output is empty"):
+        main._output()

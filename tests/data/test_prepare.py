@@ -8,11 +8,16 @@ import pytest
 import tensorflow as tf
 
 from tests.helpers.damage import flip_a_bit
-from tests.helpers.programs import assert_refused, assert_teaches_and_refuses, run_module
+from tests.helpers.programs import (
+    assert_refused,
+    assert_teaches_and_refuses,
+    run_module,
+    run_python,
+)
 from trainer.config import Config
 from trainer.config_sections import DataConfig
 from trainer.data import sources, tfrecord
-from trainer.data.preparation import prepare, prepared_records, verify
+from trainer.data.preparation import check_source, prepare, prepared_records, verify
 from trainer.errors import UserError
 
 PREPARE = "trainer.data.prepare"
@@ -101,6 +106,22 @@ def test_a_failure_leaves_nothing(spec: str, output: Path, monkeypatch: pytest.M
     assert prepare(spec, str(output)).num_images == 10
 
 
+def test_a_few_images_take_fewer_shards(
+    tmp_path: Path, output: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    np.savez(tmp_path / "one.npz", images=np.zeros([1, 6, 6], np.uint8))
+    one = f"npz:{tmp_path / 'one.npz'}"
+    for _ in range(2):  # found again, too
+        assert len(prepare(one, str(output)).shards) == 1
+    assert "1 images of 6x6x1, 1 shards" in capsys.readouterr().out
+    with pytest.raises(UserError, match="too few for 4 shards: give at most 1 shards"):
+        prepare(one, str(tmp_path / "other"), shards=4)
+    config = Config()
+    config.data = DataConfig(source=one, records_dir=str(tmp_path / "third"), shards=3)
+    config.model.resolution = 6
+    assert len(prepared_records(config).shards) == 1
+
+
 def test_bad_requests(spec: str, output: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="has 10 images, too few for 11 shards: give at most 10"):
         prepare(spec, str(output), shards=11)
@@ -123,12 +144,15 @@ def test_verify_reads_it_all(spec: str, output: Path, capsys: pytest.CaptureFixt
 
 
 def test_command_line_prepares_and_verifies(spec: str, output: Path) -> None:
-    shape = ("--resolution=4", "--channels=3")
-    done = run_module(PREPARE, f"--source={spec}", f"--output={output}", *shape)
+    flags = ("--source=npz:~/set.npz", "--output=~/caf\u00e9", "--resolution=4", "--channels=3")
+    environment = {"HOME": str(output.parents[1]), "PYTHONIOENCODING": "ascii"}
+    done = run_python("-m", PREPARE, *flags, **environment, TF_CPP_MIN_LOG_LEVEL="2")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{output} is prepared: 10 images of 4x4x3, 4 shards, " + (
-        f"{sum(path.stat().st_size for path in output.glob('shard-*'))} bytes.\n"
-    )
+    output = output.parents[1] / "caf\u00e9"
+    size = sum(path.stat().st_size for path in output.glob("shard-*"))
+    summary = f"{output} is prepared: 10 images of 4x4x3, 4 shards, {size} bytes.\n"
+    assert done.stdout == summary.replace("\u00e9", "\\xe9")
+    assert done.stderr == ""  # not a word of CUDA
     (output / "shard-00002-of-00004.tfrecord").unlink()
     damaged = run_module(PREPARE, f"--verify={output}")
     assert "error: " in damaged.stderr
@@ -155,3 +179,20 @@ def test_records_must_fit_the_model(spec: str, output: Path) -> None:
     config.model.resolution = 8
     with pytest.raises(UserError, match="holds images of 6x6x1 and the model makes 8x8x1"):
         prepared_records(config)
+
+
+def test_a_source_that_was_asked_for_must_be_that_of_the_records(
+    spec: str, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_source(str(output), "digits")  # nothing is prepared yet
+    prepare(spec, str(output), shards=1)
+    check_source(str(output), None)
+    monkeypatch.setenv("HOME", str(output.parents[1]))
+    monkeypatch.chdir(output.parents[1])
+    for same in (spec, "npz:set.npz", "npz:~/new/../set.npz"):
+        check_source(str(output), same)
+        assert prepare(same, str(output), shards=1).source == spec
+    for other in ("digits", "npz:other.npz", f"images:{spec[4:]}", f"tfds:{spec[4:]}"):
+        with pytest.raises(UserError) as caught:
+            check_source(str(output), other)
+        assert f"source={other}, but {output} was prepared from {spec}: give" in str(caught.value)

@@ -1,5 +1,8 @@
 import io
+import itertools
+import os
 import re
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +12,10 @@ import pytest
 from PIL import Image
 
 from tests.helpers.examples import as_set, pixels, read
+from trainer.data.image_folder import in_natural_order
+from trainer.data.preparation import prepare
 from trainer.data.sources import fit, open_source
+from trainer.data.tfrecord import read_manifest
 from trainer.errors import UserError
 
 
@@ -61,6 +67,8 @@ def test_npz(tmp_path: Path, names: tuple[str, str], shape: tuple[int, ...]) -> 
         ({"images": pixels(2, 4, 4), "labels": np.array([0, -1])}, "not whole numbers counting"),
         ({"images": pixels(2, 4, 4), "labels": np.zeros(2)}, "not whole numbers counting"),
         ({"images": np.array([{}, 1], object)}, "without pickled objects"),
+        ({"images": pixels(2, 4, 4), "labels": np.array([{}, 1], object)}, "without pickled"),
+        ({"images": pixels(2, 4, 4), "labels": np.array([0, 10**12])}, "at most 100000 classes"),
     ],
 )
 def test_bad_npz(tmp_path: Path, arrays: dict[str, np.ndarray], message: str) -> None:
@@ -82,6 +90,22 @@ def test_unreadable_npz(tmp_path: Path, content: bytes | None) -> None:
         open_source(f"npz:{tmp_path / 'a.npz'}")
 
 
+@pytest.mark.parametrize(
+    "member",
+    [
+        b"no array",
+        as_npy(pixels(2, 4, 4)).replace(b"(2, 4, 4)", b"(2, 4, 4 "),  # fails in tokenize
+        as_npy(pixels(2, 4, 4)).replace(b"(2, 4, 4), }     ", b"(10000000000000,), }"[:21]),
+    ],
+    ids=range(3),
+)
+def test_npz_of_odd_members(tmp_path: Path, member: bytes) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as file:
+        file.writestr("images.npy", member)
+    with pytest.raises(UserError, match=r"a\.npz cannot be read as an \.npz file"):
+        open_source(f"npz:{tmp_path / 'a.npz'}")
+
+
 def save(path: Path, array: np.ndarray, **options: int) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(array).save(path, **options)
@@ -98,6 +122,43 @@ def test_images_in_class_folders(tmp_path: Path) -> None:
     assert source.image_shape == (8, 8, 3)
     found = {(round(float(image.mean())), label) for image, label in read(source)}
     assert found == {(10, 0), (20, 0), (30, 1), (40, 1)}
+
+
+def test_class_folders_are_in_natural_order(tmp_path: Path) -> None:
+    for i in range(12):
+        save(tmp_path / str(i) / "a.png", np.full([4, 4], i, np.uint8))
+    source = open_source(f"images:{tmp_path}", 4, 1)
+    assert source.class_names == tuple(str(i) for i in range(12))
+    assert all(label == image[0, 0, 0] for image, label in read(source))
+
+
+def test_names_that_are_no_utf_8(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9")
+    save(tmp_path / name / os.fsdecode(b"\xff.png"), pixels(1, 4, 4)[0])
+    manifest = prepare(f"images:{tmp_path}", str(tmp_path / "records"))
+    assert manifest.class_names == (name,)
+    assert read_manifest(str(tmp_path / "records")) == manifest
+    (tmp_path / name / os.fsdecode(b"\xfe.png")).write_text("no image")
+    with pytest.raises(UserError, match="cannot be read as an image") as caught:
+        list(open_source(f"images:{tmp_path}").examples())
+    str(caught.value).encode(errors="backslashreplace")
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["cat", "dog", "zebra"],
+        ["Z", "a", "\u00e4"],  # by character, whatever the locale says
+        ["1", "01", "2", "10"],
+        ["class 2", "class 10", "class 10 b"],
+        ["0", "9", "10", "cat"],
+    ],
+)
+def test_natural_order(names: list[str]) -> None:
+    expected = sorted(names) if names[0] == "1" else names
+    expected = ["01", "1", "2", "10"] if names[0] == "1" else expected
+    for order in itertools.permutations(names):
+        assert in_natural_order(order) == tuple(expected)
 
 
 def test_images_without_folders_have_no_labels(tmp_path: Path) -> None:
@@ -140,6 +201,26 @@ def test_broken_image_is_named(tmp_path: Path) -> None:
             list(open_source(f"images:{folder}").examples())
 
 
+def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    (tmp_path / "link").mkdir()
+    (tmp_path / "link/b.png").symlink_to("gone.png")
+    for folder, name in ((tmp_path / "link", "b"), (tmp_path, "a")):
+        with pytest.raises(UserError, match=rf"{name}\.png is no file, or a link to none"):
+            list(open_source(f"images:{folder}").examples())
+        (tmp_path / "link/b.png").unlink(missing_ok=True)
+
+
+def test_a_folder_without_images_is_no_class_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save(tmp_path / "cat.png" / "1.png", pixels(1, 4, 4)[0])  # a folder, whatever its name
+    for name in ("dog", "bird", ".git"):
+        (tmp_path / name).mkdir()
+    assert open_source(f"images:{tmp_path}").class_names == ("cat.png",)
+    assert caplog.messages == ["no classes, having no images: bird, dog"]
+
+
 def test_image_of_16_bits_is_refused(tmp_path: Path) -> None:
     Image.fromarray(np.full([4, 4], 40_000, np.uint16)).save(tmp_path / "deep.png")
     with pytest.raises(UserError, match=r"deep\.png has more than 8 bits a channel"):
@@ -177,7 +258,7 @@ def test_bad_specs(tmp_path: Path, spec: str, message: str) -> None:
         open_source(spec.format(tmp_path))
 
 
-@pytest.mark.parametrize(("resolution", "channels"), [(0, 1), (8, 2), (-1, None)])
+@pytest.mark.parametrize(("resolution", "channels"), [(0, 1), (8, 2), (-1, None), (10**6, 1)])
 def test_impossible_shapes(resolution: int, channels: int | None) -> None:
     with pytest.raises(UserError, match=r"asked for: give"):
         open_source("digits", resolution, channels)

@@ -91,7 +91,11 @@ def test_writer_leaves_nothing_behind_without_commit(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "{", "[]", "3", "{}", '{"schema_version": "1"}', '{"schema_version": 1}']
+    "text",
+    [
+        *("", "{", "[]", "3", "{}", '{"schema_version": "1"}', '{"schema_version": 1}'),
+        '{"schema_version": 1, "image_shape": [1, 2]}',
+    ],
 )
 def test_damaged_manifest(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_text(text)

@@ -1,4 +1,5 @@
 import itertools
+import json
 import re
 from pathlib import Path
 
@@ -9,9 +10,12 @@ from tests.helpers.damage import flip_a_bit
 from tests.helpers.examples import pixels, prepared
 from tests.helpers.programs import assert_teaches_and_refuses, run_module
 from trainer.data.preparation import prepare
+from trainer.data.sources import open_source
 from trainer.errors import UserError
+from trainer.evaluation import classifier_training
 from trainer.evaluation.classifier import Classifier
 from trainer.evaluation.classifier_training import shifted, train_classifier
+from trainer.storage.png import png
 
 TRAIN = "trainer.evaluation.train_classifier"
 
@@ -65,6 +69,26 @@ def test_a_test_source(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
     accuracy = train_classifier(folder, str(tmp_path / "a.npz"), epochs=1, test_source=source)
     assert accuracy in (0.0, 1.0)
     assert f"on 7 images of {source}, hash" in capsys.readouterr().out
+
+
+def test_a_test_source_with_its_classes_in_another_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(records(tmp_path, 40, np.arange(40) % 2))
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"class_names": ["b", "a"]}))
+    for name in ("a", "b"):
+        (tmp_path / "test" / name).mkdir(parents=True)
+        (tmp_path / "test" / name / "1.png").write_bytes(png(pixels(1, 4, 4, 3)[0]))
+    seen: list[np.ndarray] = []
+    monkeypatch.setattr(
+        classifier_training, "accuracy", lambda network, images, labels: seen.append(labels) or 0.0
+    )
+    train_classifier(str(folder), str(tmp_path / "a.npz"), 1, 0, f"images:{tmp_path / 'test'}")
+    assert sorted(seen[0]) == [0, 1]
+    first = open_source(f"images:{tmp_path / 'test'}", 4, 3)
+    names = [first.class_names[label] for _, label in first.examples()]
+    assert [["b", "a"][label] for label in seen[0]] == names
 
 
 def test_shifted() -> None:

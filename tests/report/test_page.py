@@ -12,6 +12,7 @@ from markupsafe import escape
 
 from tests.helpers.made_up_run import FID, ODD, Page, log_line, make_full_run, make_run
 from tests.helpers.tiny import tiny_config
+from tests.helpers.variants import changed
 from trainer.errors import UserError
 from trainer.report.charts import COLOURS
 from trainer.report.formats import DASH
@@ -85,6 +86,16 @@ def test_the_grids_have_a_slider_that_begins_at_the_last(page: Page) -> None:
     grids = [image for image in page.all("img") if "data-epoch" in image.attributes]
     assert ["hidden" in grid.attributes for grid in grids] == [True, False]
     assert grids[1].attributes["alt"] == "full: generated images after epoch 2"
+
+
+def test_grids_name_the_classes_of_their_rows(tmp_path: Path) -> None:
+    config = changed(tiny_config(), {"model.num_classes": 3, "train.grid_images": 2})
+    run = make_run(tmp_path / "run", config=config, grid_epochs=[1])
+    data = {"source": "images:caf\udce9", "num_images": 9, "class_names": ["<b>", "\udce9", "c"]}
+    (tmp_path / "run/data.json").write_text(json.dumps(data))
+    page = report_on(run, output=tmp_path / "report.html")
+    assert "Rows, from the top: <b>, \\udce9" in page.texts("p")
+    assert ["source", "images:caf\\udce9"] in page.rows()
 
 
 def test_nothing_comes_from_elsewhere(page: Page) -> None:

@@ -74,6 +74,13 @@ def test_two_replicas_score_as_one_and_all_is_written(config: Config, tmp_path: 
     assert Image.open(run / "nearest.png").size == (8 * 10 + 2, 4 * 10 + 2)
 
 
+def test_too_few_samples_name_the_field_of_training(config: Config, tmp_path: Path) -> None:
+    config.evaluation.images = 100
+    manifest = read_manifest(config.data.records_dir)
+    with pytest.raises(UserError, match=r"give --config\.evaluation\.images=129 or"):
+        QualityMonitor(config, manifest, Drawn(real_batch(0)), str(tmp_path))  # type: ignore[arg-type]
+
+
 def test_out_of_patience_ends_the_run_and_keeps_it_ended(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,8 +5,10 @@ import functools
 import importlib.metadata
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import NoReturn
 
 from absl import app, flags
@@ -22,6 +24,8 @@ from trainer.errors import (
 )
 from trainer.storage.bucket_errors import naming_buckets_of_streams
 
+_AGAIN_SECONDS = 10  # what cleaning up may take
+
 Parser = Callable[[list[str]], list[str]]
 
 
@@ -35,6 +39,11 @@ def run(command: Callable[[], None], parse: Parser = flags.FLAGS) -> NoReturn:
         parse: takes the arguments, the program's name first, and returns those that are no
             flags; raises UserError or absl's errors.
     """
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _interrupt)
+    for stream in (sys.stdout, sys.stderr):
+        # A path may hold what the terminal's encoding does not.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     app.run(functools.partial(_run, command), flags_parser=functools.partial(_parse, parse))
 
 
@@ -88,14 +97,35 @@ def _parse(parse: Parser, argv: list[str]) -> list[str]:
     if "--version" in argv:
         answer(version())
     try:
-        return parse(argv)
+        program, *arguments = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
+        return parse([program, *map(_read, arguments)])
     except (flags.Error, UserError) as error:
         leave(2, f"error: {error}")
     except KeyboardInterrupt:
-        leave(130, "interrupted before anything was begun.")
+        leave_at_once(130, "interrupted before anything was begun.")
     except SystemExit:
         # absl leaves --help with 1, which a script takes for a failure.
         sys.exit(0)
+
+
+def _read(argument: str) -> str:
+    """An argument with the home folder for the ~ of --flag=~/folder, which no shell expands."""
+    try:
+        argument.encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"{argument} is not UTF-8, as TensorFlow takes all names: rename it, or reach it by a "
+            "link of another name."
+        ) from None
+    name, separator, value = argument.partition("=")
+    return name + separator + os.path.expanduser(value)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Raises KeyboardInterrupt, and again where it was swallowed, as TensorFlow does at places."""
+    signal.signal(signal.SIGALRM, lambda _, frame: _interrupt(number, frame))
+    signal.alarm(_AGAIN_SECONDS)
+    raise KeyboardInterrupt(number)
 
 
 class _PlainFormatter(logging.Formatter):
@@ -108,9 +138,7 @@ class _PlainFormatter(logging.Formatter):
 
 
 def _run(command: Callable[[], None], argv: list[str]) -> None:
-    for stream in (sys.stdout, sys.stderr):
-        # A path may hold what the terminal's encoding does not.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    signal.signal(signal.SIGTERM, _interrupt)
     absl_logging.set_verbosity(absl_logging.WARNING)
     absl_logging.get_absl_handler().setFormatter(_PlainFormatter())
     logging.getLogger("trainer").setLevel(logging.INFO)
@@ -128,5 +156,7 @@ def _run(command: Callable[[], None], argv: list[str]) -> None:
     except StoppedError as stopped:
         end = leave if stopped.in_group else leave_at_once
         end(128 + stopped.signal_number, str(stopped))
-    except KeyboardInterrupt:
-        leave(130, "interrupted before anything new was there to save.")
+    except KeyboardInterrupt as interrupt:
+        number = interrupt.args[0] if interrupt.args else signal.SIGINT
+        # At once: Python itself ends by SIGINT where it was interrupted in an `exec`.
+        leave_at_once(128 + number, "interrupted before anything new was there to save.")

@@ -96,8 +96,8 @@ OUTPUT = flags.DEFINE_string(
     "export: a folder; left out: RUN_DIR/export. evaluate, preflight: FILE.json. "
     "report: FILE.html.",
 )
-LABEL = flags.DEFINE_integer(
-    "label", None, "The class, of a conditional model; left out: each in turn.", lower_bound=0
+LABEL = flags.DEFINE_string(
+    "label", None, "The class of a conditional model, by name or number; left out: each in turn."
 )
 TRUNCATION = flags.DEFINE_float(
     "truncation",
@@ -179,6 +179,12 @@ def config_name() -> str:
     return (
         config_flags.get_config_filename(flags.FLAGS["config"]) if given else config_files.DEFAULT
     )
+
+
+def asked_source() -> str | None:
+    """The `data.source` of the command line itself, after the flags are parsed."""
+    asked: dict[str, str] = config_flags.get_override_values(flags.FLAGS["config"])
+    return asked.get("data.source")
 
 
 def default_run_dir() -> str:

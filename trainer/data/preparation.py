@@ -1,5 +1,7 @@
 """Records made from a source once, and found again."""
 
+import logging
+
 import tensorflow as tf
 from tqdm import tqdm
 
@@ -9,13 +11,16 @@ from trainer.data.tfrecord import Manifest
 from trainer.errors import UserError
 from trainer.storage.bucket import check_writable, is_gs
 
+log = logging.getLogger(__name__)
+
 
 def prepare(
     spec: str,
     output: str,
-    shards: int = 4,
+    shards: int | None = None,
     resolution: int | None = None,
     channels: int | None = None,
+    shards_at_most: int = 4,
 ) -> Manifest:
     """Writes the images of a source as TFRecord shards, or finds that this was done.
 
@@ -27,7 +32,8 @@ def prepare(
     Args:
         spec: the source, see `sources.open_source`.
         output: folder of the records, local or gs://; made if it is not there.
-        shards: TFRecord files to write.
+        shards: TFRecord files to write. Left out: one for each image, but not more than
+            `shards_at_most`; in a prepared folder, whatever is there.
         resolution: height and width of the images. Left out: the source's own;
             in a prepared folder, whatever is there.
         channels: 1, 3 or 4; left out, like `resolution`.
@@ -36,7 +42,7 @@ def prepare(
         UserError: a source that cannot be read, a folder that cannot be
             written or that holds other or damaged records, too few images.
     """
-    if shards < 1:
+    if shards is not None and shards < 1:
         raise UserError(f"{shards} shards asked for: give 1 or more.")
     if tfrecord.has_manifest(output):
         manifest = tfrecord.read_manifest(output)
@@ -46,6 +52,8 @@ def prepare(
         return manifest
 
     source = sources.open_source(spec, resolution, channels)
+    if shards is None:
+        shards = min(shards_at_most, source.num_images)
     if source.num_images < shards:
         raise UserError(
             f"{spec} has {source.num_images} images, too few for {shards} shards: "
@@ -68,16 +76,22 @@ def prepared_records(config: Config, num_classes: int = 0) -> Manifest:
     """The records that a config names, prepared first if they are not there.
 
     A folder that is there is taken whatever it was made from, as long as its images have the
-    model's shape and, where `num_classes` is not 0, so many classes.
+    model's shape and, where `num_classes` is not 0, so many classes: a config names where its set
+    comes from, and who runs it may have prepared that from elsewhere. See `check_source`.
 
     Raises:
         UserError: as `prepare`, or images of another shape or with other classes.
     """
     data, model = config.data, config.model
     if not tfrecord.has_manifest(data.records_dir):
-        prepare(data.source, data.records_dir, data.shards, model.resolution, model.channels)
+        prepare(
+            *(data.source, data.records_dir, None, model.resolution, model.channels),
+            shards_at_most=data.shards,
+        )
     manifest = tfrecord.read_manifest(data.records_dir)
     tfrecord.check_sizes(data.records_dir, manifest)
+    if not sources.is_same(manifest.source, data.source):
+        log.info("%s was prepared from %s", data.records_dir, manifest.source)
     wanted = (model.resolution, model.resolution, model.channels)
     if manifest.image_shape != wanted:
         raise UserError(
@@ -93,6 +107,23 @@ def prepared_records(config: Config, num_classes: int = 0) -> Manifest:
             "the data, or to 0 for a model without labels."
         )
     return manifest
+
+
+def check_source(records_dir: str, spec: str | None) -> None:
+    """Checks that records, if they are there, are of the source that was asked for, if one was.
+
+    Raises:
+        UserError: they are of another one; names both.
+    """
+    if spec is None or not tfrecord.has_manifest(records_dir):
+        return
+    found = tfrecord.read_manifest(records_dir).source
+    if not sources.is_same(found, spec):
+        raise UserError(
+            f"--config.data.source={spec}, but {records_dir} was prepared from {found}: give "
+            f"another --config.data.records_dir for {spec}, or leave --config.data.source out to "
+            f"take {found}."
+        )
 
 
 def verify(records_dir: str) -> None:
@@ -133,15 +164,17 @@ def _check_same(
     output: str,
     manifest: Manifest,
     spec: str,
-    shards: int,
+    shards: int | None,
     resolution: int | None,
     channels: int | None,
 ) -> None:
     height, _, found_channels = manifest.image_shape
-    differences = [
+    differences = (
+        [] if sources.is_same(manifest.source, spec) else [f"source {manifest.source}, not {spec}"]
+    )
+    differences += [
         f"{name} {found}, not {wanted}"
         for name, found, wanted in (
-            ("source", manifest.source, spec),
             ("shards", len(manifest.shards), shards),
             ("resolution", height, resolution),
             ("channels", found_channels, channels),

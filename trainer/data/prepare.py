@@ -18,8 +18,8 @@ Sources:
     npz:FILE      arrays `images` (uint8 [N, H, W] or [N, H, W, C]) and `labels`
 
 The same command again does nothing, and an interrupted one is simply run again.
-It may leave files with `.tmp-` in their names, which can be deleted. Exit
-codes: 0 done, 1 failure, 2 bad usage or bad input.
+A killed one may leave files with `.tmp-` in their names, which can be deleted.
+Exit codes: 0 done, 1 failure, 2 bad usage or bad input, 130 Ctrl-C, 143 SIGTERM.
 """
 
 from absl import flags
@@ -33,7 +33,12 @@ def _define_flags() -> None:
     # Not at import, which must not add to the flags of another command line.
     flags.DEFINE_string("source", None, "What to read, in one of the forms above.")
     flags.DEFINE_string("output", None, "Folder to write the records to; may be gs://.")
-    flags.DEFINE_integer("shards", 4, "TFRecord files to write.", lower_bound=1)
+    flags.DEFINE_integer(
+        "shards",
+        None,
+        "TFRecord files to write; left out: 4, or one for each image.",
+        lower_bound=1,
+    )
     flags.DEFINE_integer(
         "resolution", None, "Height and width to scale to; left out: as the source.", lower_bound=1
     )

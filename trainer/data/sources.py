@@ -7,9 +7,8 @@ trainer that streams them mixes only a window of images.
 
 import dataclasses
 import difflib
+import os
 import shlex
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import numpy.typing as npt
 from PIL import Image, ImageOps
 
 from trainer.data.idx import Uint8Array, read_idx_set
+from trainer.data.image_folder import MODES, image_files, read_image
 from trainer.errors import UserError
 from trainer.storage.bucket import is_gs
 
@@ -27,8 +27,9 @@ Example = tuple[Uint8Array, int]
 FORMS = "digits, idx:DIR, idx-test:DIR, tfds:NAME, images:DIR and npz:FILE"
 DEFAULT_RESOLUTION = 64  # where the images of a set differ in size and none is asked for
 
-_MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _ORDER_SEED = 0
+_RESOLUTION_AT_MOST = 8192
+_CLASSES_AT_MOST = 100_000  # what is more is no class, and their names take memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,10 +72,10 @@ def open_source(spec: str, resolution: int | None = None, channels: int | None =
         near = difflib.get_close_matches(kind, _OPENERS, n=1)
         hint = f"; did you mean {near[0]}?" if near and near[0] != kind else "."
         raise UserError(f"unknown source {spec!r}: the forms are {FORMS}{hint}")
-    if channels is not None and channels not in _MODES:
+    if channels is not None and channels not in MODES:
         raise UserError(f"{channels} channels asked for: give 1 (grey), 3 (RGB) or 4 (RGBA).")
-    if resolution is not None and resolution < 1:
-        raise UserError(f"resolution {resolution} asked for: give 1 or more.")
+    if resolution is not None and not 1 <= resolution <= _RESOLUTION_AT_MOST:
+        raise UserError(f"resolution {resolution} asked for: give 1 to {_RESOLUTION_AT_MOST}.")
 
     if is_gs(where):
         raise UserError(
@@ -83,11 +84,11 @@ def open_source(spec: str, resolution: int | None = None, channels: int | None =
             "on gs://."
         )
 
-    native = _OPENERS[kind](spec, where)
+    native = _OPENERS[kind](spec, os.path.expanduser(where))
     if native.num_images == 0:
         raise UserError(f"{spec} has no images: give a source with at least one.")
     height, width, native_channels = native.image_shape
-    if native_channels not in _MODES:
+    if native_channels not in MODES:
         raise UserError(f"{spec} has images of {native_channels} channels: 1, 3 and 4 are read.")
     side = resolution or min(height, width)
     shape = (side, side, channels or native_channels)
@@ -96,6 +97,13 @@ def open_source(spec: str, resolution: int | None = None, channels: int | None =
         return ((fit(image, shape), label) for image, label in native.examples())
 
     return dataclasses.replace(native, image_shape=shape, examples=examples)
+
+
+def is_same(spec: str, other: str) -> bool:
+    """Whether two forms name one source, however their folder or file is written."""
+    places = [each.partition(":") for each in (spec, other)]
+    one, another = ((kind, os.path.abspath(os.path.expanduser(where))) for kind, _, where in places)
+    return one == another
 
 
 def fit(image: Uint8Array, shape: tuple[int, int, int]) -> Uint8Array:
@@ -114,7 +122,7 @@ def fit(image: Uint8Array, shape: tuple[int, int, int]) -> Uint8Array:
     picture = Image.fromarray(image[:, :, 0] if image.shape[-1] == 1 else image)
     if picture.size != (side, side):
         picture = ImageOps.fit(picture, (side, side), Image.Resampling.LANCZOS)
-    return np.asarray(picture.convert(_MODES[channels])).reshape(shape)
+    return np.asarray(picture.convert(MODES[channels])).reshape(shape)
 
 
 def _open_digits(spec: str, where: str) -> Source:
@@ -140,13 +148,15 @@ def _open_npz(spec: str, where: str) -> Source:
             images = file["images" if "images" in file else "x_train"]
             labels_name = next((name for name in ("labels", "y_train") if name in file), None)
             labels = None if labels_name is None else file[labels_name]
+            if not isinstance(images, np.ndarray) or isinstance(labels, bytes):
+                raise ValueError("a member is no array")
     except KeyError:
         raise UserError(
             f"{where} holds neither an array `images` nor `x_train`: save one with "
             "numpy.savez(file, images=...)."
         ) from None
-    # A .npy file loads as an array, which is no context manager (TypeError).
-    except (OSError, EOFError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+    # From tokenize, zipfile and zlib; MemoryError of a header; a .npy file is no context manager.
+    except Exception as error:
         raise UserError(
             f"{where} cannot be read as an .npz file without pickled objects ({error}): "
             "check the path, or write it anew with numpy.savez."
@@ -175,6 +185,11 @@ def _from_arrays(
             )
         if labels.dtype.kind not in "iu" or (len(labels) and labels.min() < 0):
             raise UserError(f"{spec} has labels that are not whole numbers counting from 0.")
+        if labels.max(initial=0) >= _CLASSES_AT_MOST:
+            raise UserError(
+                f"{spec} has a label {labels.max()}: give the numbers of at most "
+                f"{_CLASSES_AT_MOST} classes, counting from 0."
+            )
         class_names = tuple(str(i) for i in range(int(labels.max(initial=0)) + 1))
 
     def examples() -> Iterator[Example]:
@@ -186,48 +201,15 @@ def _from_arrays(
 
 def _open_images(spec: str, where: str) -> Source:
     root = Path(where)
-    if not root.is_dir():
-        raise UserError(f"{where} is not a folder: give one with .png or .jpg files.")
-    # Names with a dot in front are litter of other programs, such as macOS's ._photo.jpg.
-    files = sorted(
-        path.relative_to(root)
-        for path in root.rglob("*")
-        if path.suffix.lower() in (".png", ".jpg", ".jpeg")
-        and not any(part.startswith(".") for part in path.relative_to(root).parts)
-    )
-    if not files:
-        raise UserError(f"{where} holds no .png, .jpg or .jpeg file: give the folder with them.")
-    class_names = tuple(sorted({file.parts[0] for file in files if len(file.parts) > 1}))
-    loose = next((file for file in files if len(file.parts) == 1), None)
-    if class_names and loose:
-        raise UserError(
-            f"{root / loose} lies beside class folders such as {class_names[0]}: "
-            "move it into one of them."
-        )
+    files, class_names = image_files(root)
     label_of = {name: label for label, name in enumerate(class_names)}
 
     def examples() -> Iterator[Example]:
         for file in (files[i] for i in _mixed(len(files))):
-            yield _read_image(root / file), label_of.get(file.parts[0], -1)
+            yield read_image(root / file), label_of.get(file.parts[0], -1)
 
     shape = (DEFAULT_RESOLUTION, DEFAULT_RESOLUTION, 3)
     return Source(spec, len(files), shape, class_names, examples)
-
-
-def _read_image(path: Path) -> Uint8Array:
-    try:
-        with Image.open(path) as file:
-            # Cameras store which way is up; a GAN would learn photos lying on their side.
-            picture = ImageOps.exif_transpose(file)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UserError(
-            f"{path} cannot be read as an image ({error}): mend or delete it."
-        ) from error
-    if picture.mode.startswith(("I", "F")):
-        raise UserError(f"{path} has more than 8 bits a channel: save it with 8.")
-    if picture.mode not in _MODES.values():
-        picture = picture.convert("RGB")
-    return np.asarray(picture).reshape(picture.height, picture.width, -1)
 
 
 def _open_tfds(spec: str, where: str) -> Source:

@@ -121,7 +121,9 @@ def read_manifest(records_dir: str) -> Manifest:
                 "update the program, or delete the folder and prepare it again."
             )
         return Manifest.from_json(text)
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except UserError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(
             f"{path} is damaged ({type(error).__name__}: {error}): "
             "delete the folder and prepare it again."

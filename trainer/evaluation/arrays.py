@@ -19,8 +19,8 @@ def checked(features: np.ndarray, at_least: int = 1) -> np.ndarray:
     assert features.ndim == 2, f"features of shape {features.shape} are not [N, D]"
     if len(features) < at_least:
         raise UserError(
-            f"{len(features)} samples where {at_least} are needed: raise --count or, "
-            "if these are the real ones, use a larger set."
+            f"{len(features)} samples where {at_least} are needed: raise --count, in "
+            "training --config.evaluation.images, or use a larger set if these are the real ones."
         )
     for row, column in np.argwhere(~np.isfinite(features)):
         raise UserError(

@@ -102,14 +102,15 @@ def _read_test(test_source: str, manifest: Manifest) -> Labelled:
     resolution, _, channels = manifest.image_shape
     source = sources.open_source(test_source, resolution, channels)
     names = source.class_names
-    # Labels of arrays are counted from 0 to the largest: a few of them may lack the last ones.
-    if not names or names != manifest.class_names[: len(names)]:
+    # By name: a set may lack some, and older records have their folders in another order.
+    label_of = {name: label for label, name in enumerate(manifest.class_names)}
+    if not names or not label_of.keys() >= set(names):
         raise UserError(
             f"--test_source={test_source} has the classes {', '.join(names) or '(none)'} and the "
             f"records {', '.join(manifest.class_names)}: give a test set of the same classes."
         )
     images, labels = zip(*source.examples(), strict=True)
-    return np.stack(images), np.array(labels, np.int32)
+    return np.stack(images), np.array([label_of[names[label]] for label in labels], np.int32)
 
 
 def _epochs(network: keras.Model, train: Labelled, epochs: int, seed: int) -> Iterator[float]:

@@ -75,17 +75,21 @@ class Evaluation:
 class Evaluator:
     """Compares samples with one half of some real images, and the other half for the floor."""
 
-    def __init__(self, reference: Reference, count: int) -> None:
+    def __init__(
+        self, reference: Reference, count: int, flag: str = "--config.evaluation.images"
+    ) -> None:
         """Prepares everything that does not depend on the `count` samples to come.
+
+        `flag` is how a user changes the count.
 
         Raises:
             UserError: N is too small for the extractor, or too large for the set.
         """
-        statistics.check_enough(count, reference.extractor.feature_size)
+        statistics.check_enough(count, reference.extractor.feature_size, flag)
         self.extractor = reference.extractor
         self.manifest_hash = reference.manifest_hash
         self.count = count
-        self.real, self.others, self.train = reference.split(count)
+        self.real, self.others, self.train = reference.split(count, flag)
         self.real_moments = statistics.moments(self.real.features)
         self.duplicate_threshold = duplicate_threshold(self.real.features)
         self.memorised_threshold = reference.memorised_threshold

@@ -44,7 +44,9 @@ class Reference:
     memorised_threshold: float
     manifest_hash: str
 
-    def split(self, count: int) -> tuple["Reference", "Reference", "Reference"]:
+    def split(
+        self, count: int, flag: str = "--config.evaluation.images"
+    ) -> tuple["Reference", "Reference", "Reference"]:
         """`count` images to compare with, as many others for the floor, and all but those others.
 
         Raises:
@@ -54,7 +56,7 @@ class Reference:
             raise UserError(
                 f"{count} samples are to be compared with as many real images, and with as many "
                 f"others for the floor, but the set has {len(self.features)}: set "
-                f"--config.evaluation.images={len(self.features) // 2} or fewer."
+                f"{flag}={len(self.features) // 2} or fewer."
             )
         whole = np.arange(len(self.features))
         floor = (whole >= count) & (whole < 2 * count)

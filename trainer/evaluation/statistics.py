@@ -31,7 +31,7 @@ class KernelDistance:
     standard_error: float
 
 
-def check_enough(count: int, feature_size: int) -> None:
+def check_enough(count: int, feature_size: int, flag: str = "--count") -> None:
     """Checks that `count` samples can have a covariance of full rank, which is at most N - 1.
 
     Raises:
@@ -40,7 +40,7 @@ def check_enough(count: int, feature_size: int) -> None:
     if count <= feature_size:
         raise UserError(
             f"{count} samples cannot fill a covariance of {feature_size} features: "
-            f"give --count={feature_size + 1} or, better, ten times that."
+            f"give {flag}={feature_size + 1} or, better, ten times that."
         )
 
 
@@ -216,7 +216,7 @@ def _roots(eigenvalues: np.ndarray) -> np.ndarray:
 def _class_counts(labels: np.ndarray, num_classes: int) -> np.ndarray:
     labels = np.asarray(labels)
     if len(labels) == 0:
-        raise UserError("there are no labels to count: raise --count.")
+        raise UserError("there are no labels to count: give more samples.")
     for label in labels[(labels < 0) | (labels >= num_classes)]:
         raise UserError(
             f"label {label} is not in 0..{num_classes - 1}: use a set whose images are labelled."

@@ -12,7 +12,8 @@ Accuracy is that on every 10th image, which is then not trained on, or on a test
 
 The weights of the last epoch are kept, whatever their accuracy, and replace those of an earlier
 training. Values of a measure can be compared only if they were taken with the same weights, so
-their names hold a hash of them. Exit codes: 0 done, 1 failure, 2 bad usage or bad input.
+their names hold a hash of them. Exit codes: 0 done, 1 failure, 2 bad usage or bad input, 130
+Ctrl-C, 143 SIGTERM.
 """
 
 import os

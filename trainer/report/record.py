@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from trainer.config import Config
 from trainer.report.charts import Point
+from trainer.run.data_record import DataRecord, read_data_record
 from trainer.run.metrics_file import read_metrics
 from trainer.run.run_dir import (
     CONFIG,
@@ -46,6 +47,8 @@ class RunRecord:
     """What real images reach against other real images, by the name of the metric."""
     changed: datetime.datetime
     """When the newest numbers were written."""
+    row_names: tuple[str, ...]
+    """Of the rows of each grid; none where they are no classes."""
     grids: dict[int, bytes]
     """PNG files by epoch, some of them evenly chosen where there are many."""
     timelapse: bytes | None
@@ -90,14 +93,15 @@ def read_run(run_dir: str, picture_bytes: int) -> RunRecord:
     Raises:
         UserError: the directory holds no run.
     """
-    config = read_config(run_dir)
+    config, data = read_config(run_dir), read_data_record(run_dir)
     numbers = os.path.join(run_dir, METRICS)
     has_numbers = tf.io.gfile.exists(numbers)
     changed = tf.io.gfile.stat(numbers if has_numbers else os.path.join(run_dir, CONFIG))
     too_large: list[str] = []
     return RunRecord(
         name=os.path.basename(os.path.abspath(run_dir)),
-        config=config,
+        config=config.trained_on(data.source) if data else config,
+        row_names=_row_names(config, data),
         environment=_json_object(os.path.join(run_dir, ENVIRONMENT)),
         metrics=read_metrics(run_dir),
         floor={
@@ -118,6 +122,11 @@ def evenly_chosen(items: Sequence[str], count: int) -> list[str]:
     count = min(count, len(items))
     last, gaps = len(items) - 1, max(count - 1, 1)
     return [items[last - round(index * last / gaps)] for index in reversed(range(count))]
+
+
+def _row_names(config: Config, data: DataRecord | None) -> tuple[str, ...]:
+    rows = min(config.model.num_classes, config.train.grid_images)
+    return data.class_names[:rows] if data and rows > 1 else ()
 
 
 def _grids(run_dir: str, bytes_at_most: int, too_large: list[str]) -> dict[int, bytes]:

@@ -16,6 +16,7 @@ from trainer.storage.files import abandoned, names_in, write_text
 
 CONFIG = "config.json"
 ENVIRONMENT = "environment.json"
+DATA = "data.json"
 METRICS = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"
 BEST = "best"
@@ -35,7 +36,7 @@ SWEEP = "sweep.md"
 LOCK = "run.lock"
 
 _FILES = (
-    *(CONFIG, ENVIRONMENT, METRICS, LOSSES, TIMELAPSE, NEAREST),
+    *(CONFIG, ENVIRONMENT, DATA, METRICS, LOSSES, TIMELAPSE, NEAREST),
     *(QUALITY_FLOOR, EVALUATION, REPORT, SWEEP),
 )
 _GRID = re.compile(r"epoch_(\d+)\.png")

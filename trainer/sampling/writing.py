@@ -1,9 +1,13 @@
 """Samples and interpolations as files: npz, a PNG grid, a folder of PNG files."""
 
 import contextlib
-import io
+import itertools
+import logging
 import math
+import mimetypes
 import os
+import shutil
+import zlib
 from collections.abc import Iterator
 
 import numpy as np
@@ -11,57 +15,58 @@ import tensorflow as tf
 from tqdm import tqdm
 
 from trainer.errors import UserError
-from trainer.gan.networks import Generator
+from trainer.sampling.labels import folder_names
+from trainer.sampling.npz import BlockArray, write_npz
 from trainer.sampling.pictures import class_grid, grid
-from trainer.sampling.sampler import BLOCK_IMAGES, IN_TURN, Sampler
+from trainer.sampling.sampler import BLOCK_IMAGES, IN_TURN, Sampler, labels_of
+from trainer.storage.bucket import is_gs
 from trainer.storage.files import write_bytes
 from trainer.storage.png import png
 
+log = logging.getLogger(__name__)
+
 _GRID_IMAGES_AT_MOST = 10_000
-_NOT_WRITTEN = (".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".npy", ".zip", ".csv")
+_LABELS_AT_ONCE = 65_536
+_DISK_BLOCK_BYTES = 4096  # a small file takes as much
 
 
 def write_samples(
-    sampler: Sampler, seed: int, count: int, output: str, label: int = IN_TURN
+    sampler: Sampler,
+    seed: int,
+    count: int,
+    output: str,
+    label: int = IN_TURN,
+    class_names: tuple[str, ...] = (),
 ) -> None:
     """Writes `count` images: one .npz, one .png with a grid, or a folder of .png files.
 
     An npz holds `images`, [count, H, W, C] uint8, and, of a conditional model, `labels`,
-    [count] int32; a grid of one then has a row for each class, and a folder a folder.
+    [count] int32; a grid of one then has a row for each class, and a folder a folder, by its
+    name as far as `class_names` are known. Memory does not grow with the count of an npz or a
+    folder, and how large these get is told before.
 
     Raises:
-        UserError: `output` cannot be written, or the model does not know the label.
+        UserError: `output` cannot be written, or has no room for it.
     """
-    check_label(sampler.generator, label)
-    labels = sampler.labels(count, label)
-    blocks = tqdm(
-        sampler.images(seed, count, label),
-        total=math.ceil(count / BLOCK_IMAGES),
-        unit="block",
-        disable=None,
-    )
     suffix = os.path.splitext(output)[1].lower()
-    if suffix in _NOT_WRITTEN:
+    if suffix not in (".npz", ".png") and _names_a_file(output):
         raise UserError(
             f"--output={output}: samples are written as FILE.png (a grid), FILE.npz or a folder; "
             f"{suffix} is none of these."
         )
-    if suffix == ".png" and count > _GRID_IMAGES_AT_MOST:
-        raise UserError(
-            f"--count={count}: a grid shows at most {_GRID_IMAGES_AT_MOST} images; give FILE.npz "
-            "or a folder as --output for more."
-        )
+    if suffix == ".png":
+        _check_grid(count, f"--count={count}", "give FILE.npz or a folder as --output for more")
     with _writing(output):
+        if suffix == ".png":
+            images = np.concatenate(list(sampler.images(seed, count, label)))
+            write_bytes(output, png(class_grid(images, sampler.labels(count, label))))
+            return
+        _check_room(sampler, seed, count, output)
+        blocks = _told(sampler.images(seed, count, label), count)
         if suffix == ".npz":
-            write_bytes(output, npz(np.concatenate(list(blocks)), labels))
-        elif suffix == ".png":
-            write_bytes(output, png(class_grid(np.concatenate(list(blocks)), labels)))
+            write_npz(output, _arrays(sampler, count, label, blocks))
         else:
-            for block, images in enumerate(blocks):
-                for index, image in enumerate(images, start=block * BLOCK_IMAGES):
-                    folder = output if labels is None else f"{output}/{labels[index]}"
-                    tf.io.gfile.makedirs(folder)
-                    write_bytes(os.path.join(folder, f"{index:06d}.png"), png(image))
+            _write_folder(sampler, label, output, blocks, class_names)
 
 
 def write_interpolations(
@@ -70,32 +75,93 @@ def write_interpolations(
     """Writes a .png with `rows` interpolations between latents, of `columns` images each.
 
     Raises:
-        UserError: `output` is no .png or cannot be written, or the model does not know the
-            label.
+        UserError: `output` is no .png or cannot be written; too few columns, too many images.
     """
-    check_label(sampler.generator, label)
+    if columns < 2:
+        raise UserError(f"--interpolation_steps={columns}: from one image to another it takes 2.")
     if not output.lower().endswith(".png"):
         raise UserError(f"--output={output}: interpolations are drawn as a picture; give FILE.png.")
+    asked = f"--count={rows} of --interpolation_steps={columns}"
+    _check_grid(rows * columns, asked, "give fewer of either")
     with _writing(output):
         images = sampler.interpolation(seed, rows, columns, label)
         write_bytes(output, png(grid(images, columns)))
 
 
-def check_label(generator: Generator, label: int) -> None:
-    """Checks a label that a user gave.
+def _arrays(
+    sampler: Sampler, count: int, label: int, images: Iterator[np.ndarray]
+) -> dict[str, BlockArray]:
+    shape, num_classes = (count, *sampler.generator.image_shape), sampler.generator.num_classes
+    arrays = {"images": BlockArray(shape, np.dtype(np.uint8), images)}
+    if num_classes:
+        starts = range(0, count, _LABELS_AT_ONCE)
+        rows = (np.arange(first, min(first + _LABELS_AT_ONCE, count)) for first in starts)
+        labels = (labels_of(indices, label, num_classes).numpy() for indices in rows)
+        arrays["labels"] = BlockArray((count,), np.dtype(np.int32), labels)
+    return arrays
 
-    Raises:
-        UserError: the model does not know it.
-    """
-    if label == IN_TURN:
+
+def _write_folder(
+    sampler: Sampler,
+    label: int,
+    output: str,
+    blocks: Iterator[np.ndarray],
+    class_names: tuple[str, ...],
+) -> None:
+    num_classes = sampler.generator.num_classes
+    folders, made = folder_names(class_names, num_classes), set()
+    for index, image in enumerate(itertools.chain.from_iterable(blocks)):
+        folder = output
+        if num_classes:
+            own = index % num_classes if label == IN_TURN else label
+            folder = os.path.join(output, folders[own])
+        if folder not in made:
+            tf.io.gfile.makedirs(folder)
+            made.add(folder)
+        write_bytes(os.path.join(folder, f"{index:06d}.png"), png(image))
+
+
+def _told(blocks: Iterator[np.ndarray], count: int) -> Iterator[np.ndarray]:
+    # disable=None: a bar on a terminal, nothing in a log file.
+    with tqdm(total=count, unit=" images", disable=None) as bar:
+        for block in blocks:
+            yield block
+            bar.update(len(block))
+
+
+def _names_a_file(output: str) -> bool:
+    """Whether its ending is that of a kind of file, so that no folder can be meant."""
+    # Not mimetypes.guess_type, which knows what the machine's own tables say.
+    return output.endswith(".npy") or any(mimetypes.MimeTypes().guess_type(output))
+
+
+def _check_grid(count: int, asked: str, mend: str) -> None:
+    if count > _GRID_IMAGES_AT_MOST:
+        raise UserError(f"{asked}: a grid shows at most {_GRID_IMAGES_AT_MOST} images; {mend}.")
+
+
+def _check_room(sampler: Sampler, seed: int, count: int, output: str) -> None:
+    """Tells how large an npz or a folder gets, by the first images, and whether it has room."""
+    some = next(sampler.images(seed, min(count, BLOCK_IMAGES)))
+    if output.lower().endswith(".npz"):
+        size = len(zlib.compress(some.tobytes()))
+    else:
+        blocks = sum(math.ceil(len(png(image)) / _DISK_BLOCK_BYTES) for image in some)
+        size = blocks * _DISK_BLOCK_BYTES
+    needed = count * size // len(some)
+    log.info("%s: %s images, about %s", output, f"{count:,}", _megabytes(needed))
+    if is_gs(output):
         return
-    if not generator.num_classes:
+    free = shutil.disk_usage(os.path.dirname(os.path.abspath(output))).free
+    if needed > free:
         raise UserError(
-            f"--label={label}: this model was trained without labels; leave the flag out, or train "
-            "one with --config.model.num_classes."
+            f"--output={output}: {count:,} images take about {_megabytes(needed)} and there are "
+            f"{_megabytes(free)} free: lower --count or give another disk."
         )
-    if label >= generator.num_classes:
-        raise UserError(f"--label={label}: the labels are 0 to {generator.num_classes - 1}.")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size:,} bytes"
 
 
 @contextlib.contextmanager
@@ -108,13 +174,3 @@ def _writing(output: str) -> Iterator[None]:
         raise UserError(
             f"--output={output} cannot be written ({str(error).splitlines()[0]}); choose another."
         ) from error
-
-
-def npz(images: np.ndarray, labels: np.ndarray | None) -> bytes:
-    """Encodes images, and labels if there are any, as a compressed npz."""
-    buffer = io.BytesIO()
-    if labels is None:
-        np.savez_compressed(buffer, images=images)
-    else:
-        np.savez_compressed(buffer, images=images, labels=labels)
-    return buffer.getvalue()

@@ -70,4 +70,5 @@ def write_bytes(path: str, content: bytes) -> None:
 
 def write_text(path: str, text: str) -> None:
     """Writes a UTF-8 file under a temporary name and renames it."""
-    write_bytes(path, text.encode())
+    # A name in the text may come from a file name that is no UTF-8.
+    write_bytes(path, text.encode(errors="backslashreplace"))

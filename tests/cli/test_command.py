@@ -1,0 +1,60 @@
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.programs import run_python
+
+PROGRAM = """
+import os, signal, sys
+from trainer.cli import command
+
+def work():
+    try:
+        os.kill(os.getpid(), signal.{name})
+        signal.pause()
+    except:  # as TensorFlow does at places
+        print("swallowed")
+    try:
+        signal.pause()
+    finally:
+        print("cleaned up")
+
+command._AGAIN_SECONDS = 1
+command.run(work)
+"""
+
+
+@pytest.mark.parametrize("name, code", [("SIGINT", 130), ("SIGTERM", 143)])
+def test_a_signal_ends_a_command_in_words(name: str, code: int) -> None:
+    done = run_python("-c", PROGRAM.format(name=name))
+    assert done.returncode == code
+    assert done.stdout == "swallowed\ncleaned up\n"
+    assert done.stderr == "interrupted before anything new was there to save.\n"
+
+
+def test_ctrl_c_ends_the_imports_of_a_command_without_a_traceback() -> None:
+    code = "import signal, sys; sys.argv[0] = {!r}; import trainer; print(signal.getsignal(2))"
+    handler = {argv: run_python("-c", code.format(argv)).stdout for argv in ("-m", "program.py")}
+    assert handler["-m"] == f"{signal.SIG_DFL!r}\n" or handler["-m"] == "0\n"
+    assert "default_int_handler" in handler["program.py"]
+
+
+def test_the_home_folder_and_names_that_are_no_utf_8(tmp_path: Path) -> None:
+    code = (
+        "import sys; from absl import flags; from trainer.cli import command\n"
+        "flags.DEFINE_multi_string('a', [], '')\n"
+        "command.run(lambda: print(flags.FLAGS.a))"
+    )
+    (tmp_path / "flags").write_text("--a=~/y")
+    given = ["~/x", "~", "a=~/x", "images:~/x", "x~", "caf\u00e9"]
+    environment = {"HOME": str(tmp_path), "PYTHONIOENCODING": "ascii"}
+    done = run_python(
+        "-c", code, *(f"--a={each}" for each in given), "--flagfile=~/flags", **environment
+    )
+    home = [f"{tmp_path}/x", str(tmp_path), *given[2:], f"{tmp_path}/y"]
+    assert done.stdout == ascii(home) + "\n", done.stderr
+    refused = run_python("-c", code, "--a=x\udcff", **environment)
+    assert refused.returncode == 2
+    assert re.fullmatch(r"error: --a=x\\udcff is not UTF-8, .*\n", refused.stderr)

@@ -1,0 +1,52 @@
+"""An .npz written block by block, in memory that does not grow with it."""
+
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from trainer.storage.bucket import is_gs
+from trainer.storage.files import temporary_name
+
+
+class BlockArray(NamedTuple):
+    """An array of which a block of rows is there at a time."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    blocks: Iterable[np.ndarray]
+
+
+def write_npz(path: str, arrays: Mapping[str, BlockArray]) -> None:
+    """Writes a compressed .npz, local or gs://, as numpy.load reads it; whole or not at all.
+
+    Raises:
+        OSError, tf.errors.OpError: it cannot be written.
+    """
+    if is_gs(path):
+        with tempfile.TemporaryDirectory() as folder:
+            local = os.path.join(folder, "whole.npz")
+            write_npz(local, arrays)
+            tf.io.gfile.copy(local, path, overwrite=True)
+        return
+    temporary = temporary_name(path)
+    try:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, array in arrays.items():
+                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                    header = {
+                        "descr": np.lib.format.dtype_to_descr(array.dtype),
+                        "fortran_order": False,
+                        "shape": array.shape,
+                    }
+                    np.lib.format.write_array_header_1_0(member, header)
+                    for block in array.blocks:
+                        member.write(np.ascontiguousarray(block, array.dtype).data)
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
