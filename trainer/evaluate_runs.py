@@ -18,7 +18,7 @@ from trainer.evaluation.reference import load_reference
 from trainer.run.checkpoints import find_checkpoint, load_generator
 from trainer.run.run_dir import EVALUATION, read_config
 from trainer.sampling.sampler import Sampler
-from trainer.storage.files import write_text
+from trainer.storage.files import naming_the_output, write_text
 
 log = logging.getLogger(__name__)
 
@@ -41,13 +41,9 @@ def evaluate_runs(
         UserError: a source, a checkpoint, the records or the extractor will not do.
     """
     path = output or os.path.join(sources[0], EVALUATION)
-    try:
+    with naming_the_output(f"--output={output}"):
         # Before the work, not after it.
         tf.io.gfile.makedirs(os.path.dirname(output or ".") or ".")
-    except tf.errors.OpError as error:
-        raise UserError(
-            f"--output={output} cannot be written ({error.message}); choose another."
-        ) from error
     evaluators: dict[str, Evaluator] = {}
     found = []
     for source in sources:

@@ -13,7 +13,7 @@ from trainer.data import pipeline, sources, tfrecord
 from trainer.data.tfrecord import Manifest
 from trainer.errors import UserError
 from trainer.evaluation.classifier import Classifier, build_network
-from trainer.storage.files import temporary_name
+from trainer.storage.files import naming_the_output, temporary_name
 
 _BATCH_IMAGES = 64
 _LEARNING_RATE = 1e-3
@@ -165,12 +165,8 @@ def shifted(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _check_writable(output: str) -> None:
     """Finds out before the training that its result cannot be kept."""
     probe = temporary_name(output)
-    try:
+    with naming_the_output(f"--output={output}"):
         tf.io.gfile.makedirs(os.path.dirname(output) or ".")
         with tf.io.gfile.GFile(probe, "wb") as file:
             file.write(b"")
         tf.io.gfile.remove(probe)
-    except tf.errors.OpError as error:
-        raise UserError(
-            f"--output={output} cannot be written ({error.message}): choose another."
-        ) from error

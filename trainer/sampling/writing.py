@@ -14,7 +14,7 @@ from trainer.errors import UserError
 from trainer.gan.networks import Generator
 from trainer.sampling.pictures import class_grid, grid
 from trainer.sampling.sampler import BLOCK_IMAGES, IN_TURN, Sampler
-from trainer.storage.files import write_bytes
+from trainer.storage.files import naming_the_output, write_bytes
 from trainer.storage.png import png
 
 _GRID_IMAGES_AT_MOST = 10_000
@@ -101,13 +101,9 @@ def check_label(generator: Generator, label: int) -> None:
 @contextlib.contextmanager
 def _writing(output: str) -> Iterator[None]:
     is_file = output.lower().endswith((".npz", ".png"))
-    try:
+    with naming_the_output(f"--output={output}"):
         tf.io.gfile.makedirs((os.path.dirname(output) or ".") if is_file else output)
         yield
-    except (tf.errors.OpError, OSError) as error:
-        raise UserError(
-            f"--output={output} cannot be written ({str(error).splitlines()[0]}); choose another."
-        ) from error
 
 
 def npz(images: np.ndarray, labels: np.ndarray | None) -> bytes:
