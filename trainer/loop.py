@@ -57,7 +57,7 @@ class Run:
     def __post_init__(self) -> None:
         keep = self.config.train.checkpoints_to_keep
         self.gan = build_gan(self.config)
-        self.checkpoints = Checkpoints(self.gan, self.run_dir, keep)
+        self.checkpoints = Checkpoints(self.gan, self.run_dir, keep, self.chief)
         self.sampler = Sampler(self.gan.sampled)
         self.schedule = Schedule(self.config, self.manifest.num_images)
         self.batches: Iterator[Any] | None = None

@@ -17,6 +17,7 @@ from trainer.run.environment import environment
 from trainer.run.lock import locked
 from trainer.run.metrics_file import read_metrics
 from trainer.run.phases import Phases
+from trainer.run.room import check_room
 from trainer.run.run_dir import (
     LOSSES,
     REPORT,
@@ -42,7 +43,8 @@ def train(
         The run that has ended. To free it can take a minute: see `batches` there.
 
     Raises:
-        UserError: bad input, or the run directory of another run.
+        UserError: bad input, the run directory of another run, or no room for this one.
+        DiskError: a disk refuses.
         DivergedError: a loss or a weight is not finite.
         StoppedError: SIGTERM or Ctrl-C; the state was saved first.
     """
@@ -67,6 +69,8 @@ def train(
             run = Run(config, strategy, manifest, run_dir, chief, phases)
         # Where to start: 1. the newest checkpoint that can be read; 2. the initial weights.
         start = run.checkpoints.restore() or 0
+        if chief:
+            check_room(run_dir, config, run.schedule, start, run.gan.saved_bytes)
         same = {"config": zlib.crc32(config.to_json().encode()), "last checkpoint": start}
         check_agreement(strategy, same)
 

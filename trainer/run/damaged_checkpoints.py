@@ -1,0 +1,48 @@
+"""Checkpoints that cannot be restored: what is wrong with their files, and out of the way."""
+
+import os
+
+import tensorflow as tf
+
+from trainer.storage.bucket_errors import is_at_fault
+from trainer.storage.disk import is_of_disk
+from trainer.storage.files import names_in, without_patterns
+
+UNREADABLE = (tf.errors.OpError, AssertionError, IndexError)
+"""What TensorFlow raises at a damaged checkpoint, and at storage that fails: ask `is_damage`."""
+
+
+def is_damage(error: BaseException) -> bool:
+    """Whether one of the `UNREADABLE` is about the files, not about the storage they are on."""
+    return not (is_at_fault(error) or is_of_disk(error))
+
+
+def damage(path: str) -> str:
+    """Which file of a checkpoint that cannot be restored is wrong, and what is wrong with it."""
+    folder, name = os.path.split(path)
+    files = [file for file in names_in(folder) if file.startswith(f"{name}.")]
+    data = [file for file in files if not file.endswith(".index")]
+    if f"{name}.index" not in files:
+        return f"{path}.index is missing"
+    if not data:
+        return f"{path}.data-00000-of-00001 is missing"
+    try:
+        with without_patterns(path) as readable:
+            tf.train.load_checkpoint(readable)
+    except UNREADABLE:
+        return f"{path}.index is damaged: its bytes are not those that were written"
+    return f"{os.path.join(folder, data[0])} is damaged: its bytes are not those that were written"
+
+
+def set_aside(path: str) -> str:
+    """Renames the files of a checkpoint, so that no later one takes their place; the new path."""
+    folder, name = os.path.split(path)
+    files = names_in(folder)
+    aside = f"damaged-{name}"
+    while any(file.startswith(f"{aside}.") for file in files):
+        aside += "-again"
+    for file in files:
+        if file.startswith(f"{name}."):
+            renamed = aside + file.removeprefix(name)
+            tf.io.gfile.rename(os.path.join(folder, file), os.path.join(folder, renamed))
+    return os.path.join(folder, aside)
