@@ -5,6 +5,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +19,8 @@ from trainer.evaluation.reference import load_reference
 from trainer.run.checkpoints import find_checkpoint, load_generator
 from trainer.run.run_dir import EVALUATION, read_config
 from trainer.sampling.sampler import Sampler
+from trainer.storage.bucket_errors import reason
+from trainer.storage.disk import storage_refused
 from trainer.storage.files import naming_the_output, write_text
 
 log = logging.getLogger(__name__)
@@ -90,6 +93,19 @@ def _is_saved_model(source: str) -> bool:
     return tf.io.gfile.exists(os.path.join(source, "saved_model.pb"))
 
 
+def _sample_signature(source: str) -> Any:
+    # A damaged file can fail in as many ways as it has parts.
+    try:
+        return tf.saved_model.load(source).signatures["sample"]
+    except Exception as error:
+        if storage_refused(error):
+            raise
+        raise UserError(
+            f"{source} is damaged, or no export of this program ({reason(error)}): write it again "
+            "with --mode=export."
+        ) from error
+
+
 def _evaluator(config: Config, count: int) -> Evaluator:
     records_dir, manifest = config.data.records_dir, prepared_records(config)
     extractor = load_extractor(config.evaluation.extractor, records_dir, manifest.image_shape)
@@ -101,7 +117,7 @@ def _images(
 ) -> tuple[str, int | None, Callable[[int], Iterator[np.ndarray]]]:
     """Name, step and blocks of images of a source."""
     if _is_saved_model(source):
-        signature = tf.saved_model.load(source).signatures["sample"]
+        signature = _sample_signature(source)
         labels = set(signature.structured_input_signature[1]) - {"seed", "count"}
         extra = {name: tf.constant(-1, tf.int64) for name in labels}
 

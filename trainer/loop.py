@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.config import Config
-from trainer.data.distributed import distributed_batches, naming_damaged_records
+from trainer.data.distributed import distributed_batches
+from trainer.data.pipeline import naming_damaged_records
 from trainer.data.tfrecord import Manifest
 from trainer.errors import DivergedError, StoppedError
 from trainer.evaluation.alarms import discriminator_alarms

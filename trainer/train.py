@@ -101,9 +101,9 @@ def _write_results(run: Run) -> None:
     run_dir = run.run_dir
     pictures = [os.path.join(run_dir, LOSSES)]
     write_bytes(pictures[0], loss_plot(read_metrics(run_dir)))
-    if grids := grid_paths(run_dir):
+    if moving := timelapse(grid_paths(run_dir)):
         pictures.append(os.path.join(run_dir, TIMELAPSE))
-        write_bytes(pictures[1], timelapse(grids))
+        write_bytes(pictures[1], moving)
     if run.monitor:
         pictures.append(run.monitor.write_nearest())
     report = os.path.join(run_dir, REPORT)

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shlex
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -78,12 +78,20 @@ class Manifest:
         """
         values: dict[str, Any] = json.loads(text)
         height, width, channels = values.pop("image_shape")
-        return cls(
+        manifest = cls(
             image_shape=(int(height), int(width), int(channels)),
             class_names=tuple(values.pop("class_names")),
             shards=tuple(Shard(**shard) for shard in values.pop("shards")),
             **values,
         )
+        if min(manifest.image_shape) < 1 or manifest.encoding not in get_args(Encoding):
+            raise ValueError(f"images of {manifest.image_shape} as {manifest.encoding!r}")
+        if not all(isinstance(text, str) for text in (manifest.source, *manifest.class_names)):
+            raise ValueError(f"{manifest.source!r} of {manifest.class_names}")
+        for shard in manifest.shards:
+            if [type(field) for field in dataclasses.astuple(shard)] != [str, int, int, str]:
+                raise ValueError(f"a shard is {dataclasses.asdict(shard)}")
+        return manifest
 
 
 def encoding_for(image_shape: tuple[int, int, int]) -> Encoding:
@@ -121,7 +129,9 @@ def read_manifest(records_dir: str) -> Manifest:
                 "update the program, or delete the folder and prepare it again."
             )
         return Manifest.from_json(text)
-    except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+    except UserError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{path} is damaged ({type(error).__name__}: {error}): "
             "delete the folder and prepare it again."

@@ -9,7 +9,7 @@ from trainer.errors import DiskError, DivergedError, UserError
 from trainer.gan.build import build_generator
 from trainer.gan.networks import Generator
 from trainer.gan.state import Gan, sampled_generator_checkpoint
-from trainer.run.damaged_checkpoints import UNREADABLE, damage, is_damage, set_aside
+from trainer.run.damaged_checkpoints import UNREADABLE, damage, set_aside
 from trainer.run.run_dir import (
     BEST,
     CHECKPOINT_LIST,
@@ -20,7 +20,7 @@ from trainer.run.run_dir import (
     read_config,
     remove,
 )
-from trainer.storage.disk import naming_the_disk
+from trainer.storage.disk import naming_the_disk, storage_refused
 from trainer.storage.files import names_in, without_patterns, write_text
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def load_generator(run_dir: str, name: str = "") -> Generator:
             restored = sampled_generator_checkpoint(config, generator).restore(readable)
             restored.assert_existing_objects_matched().expect_partial()
     except UNREADABLE as error:
-        if not is_damage(error):
+        if storage_refused(error):
             raise
         others = " or ".join(_names(run_dir, but=path))
         mend = f"give --checkpoint={others} instead" if others else "train on to write another"
@@ -106,7 +106,7 @@ class Checkpoints:
                 with without_patterns(path) as readable:
                     self.checkpoint.restore(readable).assert_consumed()
             except UNREADABLE as error:
-                if not is_damage(error):
+                if storage_refused(error):
                     raise
                 continue
             if self.chief:

@@ -4,17 +4,10 @@ import os
 
 import tensorflow as tf
 
-from trainer.storage.bucket_errors import is_at_fault
-from trainer.storage.disk import is_of_disk
 from trainer.storage.files import names_in, without_patterns
 
 UNREADABLE = (tf.errors.OpError, AssertionError, IndexError)
-"""What TensorFlow raises at a damaged checkpoint, and at storage that fails: ask `is_damage`."""
-
-
-def is_damage(error: BaseException) -> bool:
-    """Whether one of the `UNREADABLE` is about the files, not about the storage they are on."""
-    return not (is_at_fault(error) or is_of_disk(error))
+"""What TensorFlow raises at a damaged checkpoint, and some of it where storage refuses."""
 
 
 def damage(path: str) -> str:

@@ -1,6 +1,7 @@
 """metrics.jsonl: the numbers of a run, one JSON object a line."""
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +9,12 @@ from typing import Any
 import tensorflow as tf
 
 from trainer.run.run_dir import METRICS
-from trainer.storage.files import write_text
+from trainer.storage.files import write_bytes
+
+log = logging.getLogger(__name__)
+
+
+_NUMBERS = ("step", "epoch")  # in every line
 
 
 class MetricsFile:
@@ -27,24 +33,39 @@ class MetricsFile:
 
 
 def read_metrics(run_dir: str) -> list[dict[str, Any]]:
-    """The whole lines of metrics.jsonl; none where a run has just begun."""
-    path = os.path.join(run_dir, METRICS)
-    if not tf.io.gfile.exists(path):
-        return []
-    with tf.io.gfile.GFile(path) as file:
-        return [json.loads(line) for line in _whole_lines(file.read())]
+    """The lines of metrics.jsonl that can be read; none where a run has just begun."""
+    return [values for _, values in _lines(os.path.join(run_dir, METRICS))]
 
 
 def _drop_lines_after(path: str, step: int) -> None:
+    lines = _lines(path)
+    kept = b"".join(line for line, values in lines if values["step"] <= step)
+    if kept != _content(path):
+        write_bytes(path, kept)
+
+
+def _lines(path: str) -> list[tuple[bytes, dict[str, Any]]]:
+    """The lines of numbers, as they stand in the file and as read; the others are told."""
+    # What follows the last newline was cut short by a kill.
+    whole = _content(path).split(b"\n")[:-1]
+    found = [(line + b"\n", values) for line in whole if (values := _read(line))]
+    if damaged := len(whole) - len(found):
+        log.warning("%s has %d damaged line(s), which are left out", path, damaged)
+    return found
+
+
+def _read(line: bytes) -> dict[str, Any] | None:
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(values, dict):
+        return None
+    return values if all(type(values.get(name)) in (int, float) for name in _NUMBERS) else None
+
+
+def _content(path: str) -> bytes:
     if not tf.io.gfile.exists(path):
-        return
-    with tf.io.gfile.GFile(path) as file:
-        text = file.read()
-    kept = "".join(line for line in _whole_lines(text) if json.loads(line)["step"] <= step)
-    if kept != text:
-        write_text(path, kept)
-
-
-def _whole_lines(text: str) -> list[str]:
-    # A kill can leave the last line cut short; only a whole line ends with a newline.
-    return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        return b""
+    with tf.io.gfile.GFile(path, "rb") as file:
+        return bytes(file.read())

@@ -123,10 +123,12 @@ def read_config(run_dir: str) -> Config:
         raise UserError(f"{run_dir} holds no run: {path} is missing; check --run_dir.")
     try:
         with tf.io.gfile.GFile(path) as file:
-            return Config.from_json(file.read())
+            config = Config.from_json(file.read())
+        config.validate()
+        return config
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{path} is damaged ({type(error).__name__}: {error}): write it anew by giving the "
             "run's own command, or choose another --run_dir."

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 
 from trainer.errors import DiskError
+from trainer.storage.bucket_errors import is_at_fault
 
 _FULL = {
     errno.ENOSPC: "its disk is full",
@@ -51,9 +52,9 @@ def naming_the_disk(needed_bytes: int = 0) -> Iterator[None]:
         raise DiskError(_sentence(*found, needed_bytes)) from error
 
 
-def is_of_disk(error: BaseException) -> bool:
-    """Whether a disk refused, and the file itself may be as it should."""
-    return _refusal(error) is not None
+def storage_refused(error: BaseException) -> bool:
+    """Whether a disk or Google Cloud Storage refused, and the file may be as it should."""
+    return is_at_fault(error) or _refusal(error) is not None
 
 
 def free_bytes(path: str) -> int:
