@@ -8,6 +8,7 @@ boundary as a clean end of file: without it a half-copied shard goes unnoticed.
 All paths are strings, local or `gs://`.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -230,7 +231,9 @@ class ShardWriter:
 
     def _discard(self) -> None:
         for writer in self._writers:
-            writer.close()
+            # A full disk, which has been told: the file goes anyway.
+            with contextlib.suppress(tf.errors.OpError):
+                writer.close()
         for path in self._temporaries:
             if tf.io.gfile.exists(path):
                 tf.io.gfile.remove(path)

@@ -38,7 +38,7 @@ LOCK = "run.lock"
 
 _FILES = (
     *(CONFIG, ENVIRONMENT, METRICS, LOSSES, TIMELAPSE, NEAREST),
-    *(QUALITY_FLOOR, EVALUATION, REPORT, SWEEP),
+    *(QUALITY_FLOOR, EVALUATION, REPORT, SWEEP, EXPORT),
 )
 CHECKPOINT_LIST = "checkpoint"
 """Where TensorFlow too looks for the checkpoints of a folder."""

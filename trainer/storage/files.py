@@ -6,11 +6,12 @@ import re
 import socket
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import tensorflow as tf
 
 from trainer.errors import UserError
-from trainer.storage.bucket import is_gs
+from trainer.storage.bucket import SAVED_MODEL, is_gs
 from trainer.storage.disk import naming_the_disk
 
 
@@ -95,6 +96,20 @@ def write_bytes(path: str, content: bytes) -> None:
         with contextlib.suppress(OSError):
             os.remove(temporary)
         raise
+
+
+def move_saved_model(made: str, folder: str) -> None:
+    """Moves a SavedModel on a local disk; a reader of the folder sees all of it or none.
+
+    As `bucket.upload_saved_model`: what readers look for first goes first and comes last.
+    """
+    head = Path(made, SAVED_MODEL)
+    paths = [path for path in Path(made).rglob("*") if path.is_file() and path != head]
+    Path(folder, SAVED_MODEL).unlink(missing_ok=True)
+    for path in (*paths, head):
+        target = Path(folder, path.relative_to(made))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
 
 
 def _write(path: str, content: bytes) -> None:
