@@ -26,7 +26,8 @@ static int fails_at, fails_with, lasts; /* the number of a call, from 1; an errn
 static int calls;
 static char cut_file[PATH_MAX]; /* where a short read was: its end, from then on */
 
-/* `folders` as above; every call is told in the file `log`, "mkdir /path". With `lasting`, all
+/* `folders` as above; every call is told in the file `log`, "mkdir /path", in the
+ * order in which they end; with " fails" after those that do. With `lasting`, all
  * later calls that take room fail too, as on a full disk. */
 void arm(const char *in_folders, const char *log, int nth, int error, int lasting) {
   strncpy(folders, in_folders, sizeof folders - 1);
@@ -56,10 +57,12 @@ static const char *path_of(int fd) {
 static int fails(const char *call, const char *path, int takes_room) {
   if (log_file < 0 || !path || !is_watched(path)) return 0;
   int number = __atomic_add_fetch(&calls, 1, __ATOMIC_SEQ_CST);
-  char line[PATH_MAX + 32];
-  int length = snprintf(line, sizeof line, "%s %s\n", call, path);
+  int goes_well = number != fails_at && !(lasts && takes_room && fails_at && number > fails_at);
+  char line[PATH_MAX + 64];
+  const char *end = goes_well ? "" : " fails";
+  int length = snprintf(line, sizeof line, "%s %s%s\n", call, path, end);
   syscall(SYS_write, log_file, line, length);
-  if (number != fails_at && !(lasts && takes_room && fails_at && number > fails_at)) return 0;
+  if (goes_well) return 0;
   if (fails_with == SHORT_READ) strcpy(cut_file, path);
   errno = fails_with;
   return 1;

@@ -1,9 +1,12 @@
 """metrics.jsonl where a kill, a full disk or another program has been at it."""
 
+import ctypes
+import os
 from pathlib import Path
 
 import pytest
 
+from trainer.errors import DiskError
 from trainer.run.metrics_file import MetricsFile, read_metrics
 
 GOOD = b'{"step": 1, "epoch": 0.1, "a": 2.0}\n', b'{"step": 3, "epoch": 0.3}\n'
@@ -28,7 +31,7 @@ def test_lines_that_cannot_be_read_are_told_and_left_out(
     assert f"{path} has 1 damaged line(s)" in caplog.text
     file = MetricsFile(str(tmp_path), 1)
     file.write(2, 0.2, {"b": 1.0})
-    file.file.close()
+    file.close()
     assert path.read_bytes() == GOOD[0] + b'{"step": 2, "epoch": 0.2, "b": 1.0}\n'
 
 
@@ -36,5 +39,18 @@ def test_a_whole_file_is_not_touched(tmp_path: Path) -> None:
     path = tmp_path / "metrics.jsonl"
     path.write_bytes(b"".join(GOOD))
     before = path.stat().st_ino
-    MetricsFile(str(tmp_path), 3).file.close()
+    MetricsFile(str(tmp_path), 3).close()
     assert path.stat().st_ino == before and path.read_bytes() == b"".join(GOOD)
+
+
+def test_lines_that_could_not_be_written_are_told(tmp_path: Path) -> None:
+    file = MetricsFile(str(tmp_path), 0)
+    os.symlink("/dev/full", tmp_path / "full")
+    os.replace(tmp_path / "full", tmp_path / "metrics.jsonl")
+    file.close()
+    file = MetricsFile(str(tmp_path), 0)
+    file.write(1, 0.1, {})
+    libc = ctypes.CDLL(None)
+    libc.fflush(None)  # as TensorFlow does while it saves a checkpoint
+    with pytest.raises(DiskError, match=f"{tmp_path} has no room"):
+        file.flush()

@@ -171,7 +171,7 @@ class Checkpoints:
         self.checkpoint.save_counter.assign_add(1)
         names = [*(each for each in before if each != newest), newest]
         try:
-            with naming_the_disk(self.gan.saved_bytes):
+            with naming_the_disk(folder, self.gan.saved_bytes):
                 self.checkpoint.write(os.path.join(folder, newest))
                 # The list first: it never names what is gone.
                 self._write_list(folder, names[-keep:])

@@ -9,6 +9,8 @@ from typing import Any
 import tensorflow as tf
 
 from trainer.run.run_dir import METRICS
+from trainer.storage.bucket import is_gs
+from trainer.storage.disk import naming_the_disk
 from trainer.storage.files import write_bytes
 
 log = logging.getLogger(__name__)
@@ -24,12 +26,28 @@ class MetricsFile:
         """Opens the file, and drops what lies beyond the step that the run goes on from."""
         path = os.path.join(run_dir, METRICS)
         _drop_lines_after(path, resumed_step)
-        self.file = tf.io.gfile.GFile(path, "a")
+        # Not TensorFlow's on a disk: other calls of it write out its buffer, and a failure then is
+        # told to nobody (2.21).
+        self._path = path
+        self._file = (
+            tf.io.gfile.GFile(path, "a") if is_gs(path) else open(path, "a", encoding="utf-8")
+        )
 
     def write(self, step: int, epoch: float, values: Mapping[str, float | str]) -> None:
         """Appends one line: step, epoch, and values under their TensorBoard names."""
         line = {"step": step, "epoch": round(epoch, 4), **values}
-        self.file.write(json.dumps(line) + "\n")
+        with naming_the_disk(self._path):
+            self._file.write(json.dumps(line) + "\n")
+
+    def flush(self) -> None:
+        """Makes the lines visible to readers."""
+        with naming_the_disk(self._path):
+            self._file.flush()
+
+    def close(self) -> None:
+        """Writes what is left and closes the file."""
+        with naming_the_disk(self._path):
+            self._file.close()
 
 
 def read_metrics(run_dir: str) -> list[dict[str, Any]]:

@@ -34,10 +34,11 @@ _TOLD = re.compile(rf"(?:\}}\}} )?([^\n]*?); ({'|'.join(map(re.escape, _NUMBERS)
 
 
 @contextlib.contextmanager
-def naming_the_disk(needed_bytes: int = 0) -> Iterator[None]:
+def naming_the_disk(path: str = "", needed_bytes: int = 0) -> Iterator[None]:
     """Turns what a disk refuses into one sentence; all other errors pass.
 
     Args:
+        path: of what is accessed, where the error may not tell it.
         needed_bytes: what is about to be written, 0 where that is not known.
 
     Raises:
@@ -49,7 +50,8 @@ def naming_the_disk(needed_bytes: int = 0) -> Iterator[None]:
         found = _refusal(error)
         if not found:
             raise
-        raise DiskError(_sentence(*found, needed_bytes)) from error
+        told, number = found
+        raise DiskError(_sentence(told or path, number, needed_bytes)) from error
 
 
 def storage_refused(error: BaseException) -> bool:

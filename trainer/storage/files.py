@@ -89,7 +89,7 @@ def write_bytes(path: str, content: bytes) -> None:
         return
     temporary = temporary_name(path)
     try:
-        with naming_the_disk(len(content)):
+        with naming_the_disk(path, len(content)):
             _write(temporary, content)
             tf.io.gfile.rename(temporary, path, overwrite=True)
     except BaseException:
