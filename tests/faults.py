@@ -87,10 +87,12 @@ def main() -> None:
 
         began, commands = time.monotonic(), FaultyCommands(Path(folder))
         chosen = given.scenarios.split(",") if given.scenarios else list(SCENARIOS)
+        of_a_run = any(SCENARIOS[name].start != "new" for name in chosen)
+        needed = {*chosen, "train"} if of_a_run else set(chosen)
         cases: list[Case] = []
         of_training: set[str] = set()
         for name in SCENARIOS:
-            if name not in (*chosen, "train"):  # the others start from what it leaves
+            if name not in needed:
                 continue
             calls = commands.reference(name)
             kinds = set(map(kind_of, calls))

@@ -29,9 +29,8 @@ class MetricsFile:
         # Not TensorFlow's on a disk: other calls of it write out its buffer, and a failure then is
         # told to nobody (2.21).
         self._path = path
-        self._file = (
-            tf.io.gfile.GFile(path, "a") if is_gs(path) else open(path, "a", encoding="utf-8")
-        )
+        opened = tf.io.gfile.GFile if is_gs(path) else open
+        self._file = opened(path, "a")
 
     def write(self, step: int, epoch: float, values: Mapping[str, float | str]) -> None:
         """Appends one line: step, epoch, and values under their TensorBoard names."""
