@@ -9,7 +9,7 @@ from trainer.errors import DiskError, DivergedError, UserError
 from trainer.gan.build import build_generator
 from trainer.gan.networks import Generator
 from trainer.gan.state import Gan, sampled_generator_checkpoint
-from trainer.run.damaged_checkpoints import UNREADABLE, damage, set_aside
+from trainer.run.damaged_checkpoints import UNREADABLE, damage, opened, set_aside
 from trainer.run.run_dir import (
     BEST,
     CHECKPOINT_LIST,
@@ -21,7 +21,7 @@ from trainer.run.run_dir import (
     remove,
 )
 from trainer.storage.disk import naming_the_disk, storage_refused
-from trainer.storage.files import names_in, without_patterns, write_text
+from trainer.storage.files import names_in, write_text
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def load_generator(run_dir: str, name: str = "") -> Generator:
     generator = build_generator(config)
     path = find_checkpoint(run_dir, name)
     try:
-        with without_patterns(path) as readable:
+        with opened(path) as readable:
             restored = sampled_generator_checkpoint(config, generator).restore(readable)
             restored.assert_existing_objects_matched().expect_partial()
     except UNREADABLE as error:
@@ -103,7 +103,7 @@ class Checkpoints:
         paths = checkpoints_in(os.path.join(self.run_dir, CHECKPOINTS))
         for number, path in reversed(list(enumerate(paths))):
             try:
-                with without_patterns(path) as readable:
+                with opened(path) as readable:
                     self.checkpoint.restore(readable).assert_consumed()
             except UNREADABLE as error:
                 if storage_refused(error):

@@ -1,6 +1,8 @@
 """Checkpoints that cannot be restored: what is wrong with their files, and out of the way."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -8,6 +10,16 @@ from trainer.storage.files import names_in, without_patterns
 
 UNREADABLE = (tf.errors.OpError, AssertionError, IndexError)
 """What TensorFlow raises at a damaged checkpoint, and some of it where storage refuses."""
+
+
+@contextlib.contextmanager
+def opened(path: str) -> Iterator[str]:
+    """The path of a checkpoint as TensorFlow can take it."""
+    # An index that cannot be read to its end kills TensorFlow (SIGSEGV, 2.21): so it is read first.
+    with tf.io.gfile.GFile(f"{path}.index", "rb") as file:
+        file.read()
+    with without_patterns(path) as readable:
+        yield readable
 
 
 def damage(path: str) -> str:
@@ -20,7 +32,7 @@ def damage(path: str) -> str:
     if not data:
         return f"{path}.data-00000-of-00001 is missing"
     try:
-        with without_patterns(path) as readable:
+        with opened(path) as readable:
             tf.train.load_checkpoint(readable)
     except UNREADABLE:
         return f"{path}.index is damaged: its bytes are not those that were written"
