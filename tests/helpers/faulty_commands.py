@@ -29,9 +29,9 @@ _KILLS_TENSORFLOW = re.compile(r"read \w+/step-N\.index")
 _TRAIN = (
     *("--config.train.jit_compile=false", "--config.model.generator_filters=4,2"),
     *("--config.model.discriminator_filters=2,2", "--config.train.checkpoint_every_steps=2"),
-    *("--config.train.checkpoints_to_keep=2", "--config.evaluation.every_epochs=1"),
-    *("--config.train.grid_images=400", "--config.evaluation.images=130"),
-    *("--config.evaluation.extractor=random"),
+    *("--config.train.checkpoints_to_keep=2", "--config.train.grid_images=400"),
+    *("--config.evaluation.every_epochs=1", "--config.evaluation.images=130"),
+    "--config.evaluation.extractor=random",
 )
 _RUN = ("--run_dir={folder}/run", "--config={folder}/tiny.py", *_TRAIN)
 

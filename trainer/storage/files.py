@@ -104,7 +104,9 @@ def move_saved_model(made: str, folder: str) -> None:
     As `bucket.upload_saved_model`: what readers look for first goes first and comes last.
     """
     head = Path(made, SAVED_MODEL)
-    paths = [path for path in Path(made).rglob("*") if path.is_file() and path != head]
+    files = [path for path in Path(made).rglob("*") if path.is_file() and path != head]
+    # What TensorFlow could not remove.
+    paths = [path for path in files if path.parent.name != "variables_temp"]
     Path(folder, SAVED_MODEL).unlink(missing_ok=True)
     for path in (*paths, head):
         target = Path(folder, path.relative_to(made))
