@@ -21,6 +21,10 @@ class StorageOutageError(RuntimeError):
     """Google Cloud Storage has not answered for minutes; the message says how to go on."""
 
 
+class DiskError(RuntimeError):
+    """A disk is full, fails or may not be written; the message says how to go on."""
+
+
 class FailedRunsError(RuntimeError):
     """Runs of a sweep have failed; the message names each with its output."""
 

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -20,7 +21,9 @@ from trainer.run.checkpoints import find_checkpoint, load_generator
 from trainer.run.data_record import tell_other_records
 from trainer.run.run_dir import EVALUATION, read_config
 from trainer.sampling.sampler import Sampler
-from trainer.storage.files import write_text
+from trainer.storage.bucket_errors import reason
+from trainer.storage.disk import storage_refused
+from trainer.storage.files import naming_the_output, write_text
 
 log = logging.getLogger(__name__)
 
@@ -43,13 +46,9 @@ def evaluate_runs(
         UserError: a source, a checkpoint, the records or the extractor will not do.
     """
     path = output or os.path.join(sources[0], EVALUATION)
-    try:
+    with naming_the_output(f"--output={output}"):
         # Before the work, not after it.
         tf.io.gfile.makedirs(os.path.dirname(output or ".") or ".")
-    except tf.errors.OpError as error:
-        raise UserError(
-            f"--output={output} cannot be written ({error.message}); choose another."
-        ) from error
     evaluators: dict[str, Evaluator] = {}
     found = []
     for source in sources:
@@ -99,6 +98,19 @@ def _is_saved_model(source: str) -> bool:
     return tf.io.gfile.exists(os.path.join(source, "saved_model.pb"))
 
 
+def _sample_signature(source: str) -> Any:
+    # A damaged file can fail in as many ways as it has parts.
+    try:
+        return tf.saved_model.load(source).signatures["sample"]
+    except Exception as error:
+        if storage_refused(error):
+            raise
+        raise UserError(
+            f"{source} is damaged, or no export of this program ({reason(error)}): write it again "
+            "with --mode=export."
+        ) from error
+
+
 def _evaluator(config: Config, count: int) -> Evaluator:
     records_dir, manifest = config.data.records_dir, prepared_records(config)
     extractor = load_extractor(config.evaluation.extractor, records_dir, manifest.image_shape)
@@ -110,7 +122,7 @@ def _images(
 ) -> tuple[str, int | None, Callable[[int], Iterator[np.ndarray]]]:
     """Name, step and blocks of images of a source."""
     if _is_saved_model(source):
-        signature = tf.saved_model.load(source).signatures["sample"]
+        signature = _sample_signature(source)
         labels = set(signature.structured_input_signature[1]) - {"seed", "count"}
         extra = {name: tf.constant(-1, tf.int64) for name in labels}
 

@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.config import Config
-from trainer.data.distributed import distributed_batches, naming_damaged_records
+from trainer.data.distributed import distributed_batches
+from trainer.data.pipeline import naming_damaged_records
 from trainer.data.tfrecord import Manifest
 from trainer.errors import DivergedError, StoppedError
 from trainer.evaluation.alarms import discriminator_alarms
@@ -57,7 +58,7 @@ class Run:
     def __post_init__(self) -> None:
         keep = self.config.train.checkpoints_to_keep
         self.gan = build_gan(self.config)
-        self.checkpoints = Checkpoints(self.gan, self.run_dir, keep)
+        self.checkpoints = Checkpoints(self.gan, self.run_dir, keep, self.chief)
         self.sampler = Sampler(self.gan.sampled)
         self.schedule = Schedule(self.config, self.manifest.num_images)
         self.batches: Iterator[Any] | None = None

@@ -23,7 +23,7 @@ from trainer.report.ranking import ranking
 from trainer.run.run_dir import METRICS, OUTPUT, SWEEP
 from trainer.run.signals import SignalWatch
 from trainer.storage.bucket import is_gs
-from trainer.storage.files import write_text
+from trainer.storage.files import naming_the_output, write_text
 
 _POLL_SECONDS = 0.2
 _FIRST_PROGRESS_SECONDS, _PROGRESS_SECONDS_AT_MOST = 10.0, 300.0
@@ -253,11 +253,9 @@ def _is_held(ended: Sequence[TrialProcess], of_sweep: Sequence[Trial]) -> bool:
 def _appended(path: str) -> Iterator[IO[bytes]]:
     """A file that a process can write to; on gs:// the text is there once the block ends."""
     if not is_gs(path):
-        try:
+        with naming_the_output(path):
             os.makedirs(os.path.dirname(path), exist_ok=True)
             file = open(path, "a+b")  # noqa: SIM115
-        except OSError as error:
-            raise UserError(f"{path} cannot be written ({error}); choose another.") from error
         with file:
             yield file
         return

@@ -18,6 +18,7 @@ from trainer.run.environment import environment
 from trainer.run.lock import locked
 from trainer.run.metrics_file import read_metrics
 from trainer.run.phases import Phases
+from trainer.run.room import check_room
 from trainer.run.run_dir import (
     LOSSES,
     REPORT,
@@ -43,7 +44,8 @@ def train(
         The run that has ended. To free it can take a minute: see `batches` there.
 
     Raises:
-        UserError: bad input, or the run directory of another run.
+        UserError: bad input, the run directory of another run, or no room for this one.
+        DiskError: a disk refuses.
         DivergedError: a loss or a weight is not finite.
         StoppedError: SIGTERM or Ctrl-C; the state was saved first.
     """
@@ -70,6 +72,8 @@ def train(
             run = Run(config, strategy, manifest, run_dir, chief, phases)
         # Where to start: 1. the newest checkpoint that can be read; 2. the initial weights.
         start = run.checkpoints.restore() or 0
+        if chief:
+            check_room(run_dir, config, run.schedule, start, run.gan.saved_bytes)
         same = {"config": zlib.crc32(config.to_json().encode()), "last checkpoint": start}
         check_agreement(strategy, same)
 
@@ -100,9 +104,9 @@ def _write_results(run: Run) -> None:
     run_dir = run.run_dir
     pictures = [os.path.join(run_dir, LOSSES)]
     write_bytes(pictures[0], loss_plot(read_metrics(run_dir)))
-    if grids := grid_paths(run_dir):
+    if moving := timelapse(grid_paths(run_dir)):
         pictures.append(os.path.join(run_dir, TIMELAPSE))
-        write_bytes(pictures[1], timelapse(grids))
+        write_bytes(pictures[1], moving)
     if run.monitor:
         pictures.append(run.monitor.write_nearest())
     report = os.path.join(run_dir, REPORT)

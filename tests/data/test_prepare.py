@@ -128,7 +128,7 @@ def test_bad_requests(spec: str, output: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="0 shards asked for"):
         prepare(spec, str(output), shards=0)
     (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"could not be written to .*file/records .*check"):
+    with pytest.raises(UserError, match=r"could not be written to .*file/records .*choose"):
         prepare(spec, str(tmp_path / "file" / "records"))
 
 

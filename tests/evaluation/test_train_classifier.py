@@ -133,7 +133,7 @@ def test_damaged_records(tmp_path: Path) -> None:
     folder = Path(records(tmp_path, 20, np.arange(20) % 2))
     (shard,) = folder.glob("*.tfrecord")
     flip_a_bit(shard, at=50)
-    with pytest.raises(UserError, match=r"damaged record: .* --verify=.*records names"):
+    with pytest.raises(UserError, match=r"is damaged or missing; .*--verify=.*records"):
         train_classifier(str(folder), str(tmp_path / "a.npz"))
 
 

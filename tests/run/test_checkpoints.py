@@ -1,3 +1,5 @@
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -5,10 +7,11 @@ import pytest
 import tensorflow as tf
 
 from tests.conftest import assert_same_state, build_gan_on, make_strategy_of, run_steps
+from tests.helpers.damage import cut_short, flip_a_bit, flip_everywhere
 from tests.helpers.tiny import tiny_config
 from trainer.errors import DivergedError, UserError
 from trainer.gan.state import Gan
-from trainer.run.checkpoints import Checkpoints, load_generator
+from trainer.run.checkpoints import Checkpoints, find_checkpoint, load_generator
 from trainer.run.run_dir import check_run_dir, claim_run_dir, latest_checkpoint, read_config
 
 
@@ -43,18 +46,58 @@ def test_the_last_few_are_kept(gan: Gan, tmp_path: Path) -> None:
     assert names == {"step-2.index", "step-3.index"}
 
 
-def test_a_damaged_checkpoint_gives_way_to_the_one_before(gan: Gan, tmp_path: Path) -> None:
+DAMAGES = {
+    "data flipped": ("step-2.data-00000-of-00001", flip_everywhere, "is damaged"),
+    "data cut": ("step-2.data-00000-of-00001", cut_short, "is damaged"),
+    "data missing": ("step-2.data-00000-of-00001", Path.unlink, "is missing"),
+    "index flipped": ("step-2.index", flip_a_bit, "is damaged"),
+    "index cut": ("step-2.index", cut_short, "is damaged"),
+    "index missing": ("step-2.index", Path.unlink, "is missing"),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_a_damaged_checkpoint_is_told_and_set_aside(
+    gan: Gan, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    claim_run_dir(str(tmp_path), tiny_config(), {})
+    folder, (file, harm, words) = tmp_path / "checkpoints", DAMAGES[name]
     checkpoints = Checkpoints(gan, str(tmp_path), keep=2)
     checkpoints.save(1)
     checkpoints.save(2)
-    for path in (tmp_path / "checkpoints").glob("step-2.data*"):
-        path.write_bytes(path.read_bytes()[:1000])
+    harm(folder / file)
+    damaged = {path.name: path.read_bytes() for path in folder.glob("step-2.*")}
+    with pytest.raises(UserError, match=f"{file} {words}.*; give --checkpoint=step-1 instead"):
+        load_generator(str(tmp_path))
+    assert {path.name: path.read_bytes() for path in folder.glob("step-2.*")} == damaged
+
     fresh = build_gan_on(tiny_config(), make_strategy_of(1))
-    assert Checkpoints(fresh, str(tmp_path), keep=2).restore() == 3  # the counter that was saved
-    for path in (tmp_path / "checkpoints").glob("step-1.data*"):
-        path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(UserError, match="none of the checkpoints"):
-        Checkpoints(fresh, str(tmp_path), keep=2).restore()
+    worker = Checkpoints(fresh, str(tmp_path), chief=False)
+    assert worker.restore() == 3 and not caplog.text  # the counter that was saved
+    again = Checkpoints(fresh, str(tmp_path), keep=2)
+    assert again.restore() == 3
+    assert f"{file} {words}" in caplog.text and "training goes on from step-1" in caplog.text
+    aside = {path.name.removeprefix("damaged-"): path for path in folder.glob("damaged-*")}
+    assert {name: path.read_bytes() for name, path in aside.items()} == damaged
+    assert find_checkpoint(str(tmp_path)).endswith("step-1")
+    with pytest.raises(UserError, match=r"no such checkpoint, but step-1\."):
+        find_checkpoint(str(tmp_path), "step-9")
+    again.save(2)  # again that step, and again damaged
+    harm(folder / file)
+    assert again.restore() == 3
+    again.save(4)
+    assert {path.name.split(".")[0] for path in folder.iterdir()} == {
+        *("checkpoint", "step-1", "step-4", "damaged-step-2", "damaged-step-2-again")
+    }
+
+
+def test_where_all_are_damaged_all_stay(gan: Gan, tmp_path: Path) -> None:
+    Checkpoints(gan, str(tmp_path)).save(1)
+    flip_a_bit(tmp_path / "checkpoints/step-1.index")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=r"none of the checkpoints.*step-1\.index is damaged"):
+        Checkpoints(gan, str(tmp_path)).restore()
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_another_model_is_refused_with_every_difference(gan: Gan, tmp_path: Path) -> None:
@@ -91,11 +134,33 @@ def test_run_directories_that_will_not_do(tmp_path: Path) -> None:
         load_generator(str(tmp_path / "new"))
 
 
-def test_a_list_that_cannot_be_read_is_no_empty_one(gan: Gan, tmp_path: Path) -> None:
-    Checkpoints(gan, str(tmp_path)).save(1)
-    (tmp_path / "checkpoints/checkpoint").write_text("\0 not a list")
-    with pytest.raises(UserError, match="the list of this run's checkpoints, cannot be read"):
-        Checkpoints(gan, str(tmp_path)).restore()
+@pytest.mark.parametrize("content", [b"", b"\0\xff not a list", None])
+def test_a_list_that_cannot_be_read_is_made_anew(
+    gan: Gan, tmp_path: Path, content: bytes | None
+) -> None:
+    checkpoints = Checkpoints(gan, str(tmp_path), keep=2)
+    checkpoints.save(9)
+    checkpoints.save(10)
+    (tmp_path / "checkpoints/step-11.data-00000-of-00001").touch()  # a kill came in between
+    list_file = tmp_path / "checkpoints/checkpoint"
+    list_file.unlink() if content is None else list_file.write_bytes(content)
+    assert latest_checkpoint(str(tmp_path)) == str(tmp_path / "checkpoints/step-10")
+    assert Checkpoints(gan, str(tmp_path)).restore() == 3
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES])
+def test_a_checkpoint_on_a_disk_that_refuses_is_not_set_aside(
+    gan: Gan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(path: str) -> None:
+        raise tf.errors.UnknownError(None, None, f"{path}.index; {os.strerror(number)}")
+
+    checkpoints = Checkpoints(gan, str(tmp_path))
+    checkpoints.save(1)
+    monkeypatch.setattr(checkpoints.checkpoint, "restore", refuse)
+    with pytest.raises(tf.errors.UnknownError):
+        checkpoints.restore()
+    assert not list(tmp_path.glob("checkpoints/damaged*"))
 
 
 @pytest.mark.parametrize("text", ["HTTP response code 403", "All 10 retry attempts failed"])

@@ -1,3 +1,4 @@
+import errno
 import io
 from pathlib import Path
 
@@ -65,6 +66,23 @@ def test_timelapse_has_a_frame_for_each_grid(tmp_path: Path) -> None:
     assert gif.n_frames == 3 and gif.size == (5, 6)
     gif.seek(1)
     assert gif.convert("L").getpixel((0, 0)) == 100
+
+
+def test_an_export_that_fails_leaves_the_earlier_one(
+    sampler: Sampler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "export"
+    folder.mkdir()
+    (folder / "saved_model.pb").write_text("earlier")
+
+    def fill_the_disk(module: object, path: str, **more: object) -> None:
+        (Path(path) / "variables").mkdir(parents=True)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(tf.saved_model, "save", fill_the_disk)
+    with pytest.raises(OSError):
+        export_generator(sampler.generator, str(folder))
+    assert [path.name for path in tmp_path.rglob("*")] == ["export", "saved_model.pb"]
 
 
 def test_outputs_hold_the_same_images(sampler: Sampler, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from trainer.errors import (
+    DiskError,
     DivergedError,
     FailedRunsError,
     LostWorkerError,
@@ -23,6 +24,7 @@ from trainer.errors import (
     UserError,
 )
 from trainer.storage.bucket_errors import naming_buckets_of_streams
+from trainer.storage.disk import naming_the_disk
 
 _AGAIN_SECONDS = 10  # what cleaning up may take
 
@@ -145,13 +147,13 @@ def _run(command: Callable[[], None], argv: list[str]) -> None:
     try:
         if len(argv) > 1:
             raise UserError(f"unexpected argument {argv[1]!r}: flags start with --, see --help.")
-        with naming_buckets_of_streams():
+        with naming_buckets_of_streams(), naming_the_disk():
             command()
     except UserError as error:
         leave(2, f"error: {error}")
     except LostWorkerError as error:
         leave_at_once(1, f"error: {error}")
-    except (DivergedError, FailedRunsError, StorageOutageError) as error:
+    except (DiskError, DivergedError, FailedRunsError, StorageOutageError) as error:
         leave(1, f"error: {error}")
     except StoppedError as stopped:
         end = leave if stopped.in_group else leave_at_once

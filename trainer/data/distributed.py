@@ -1,16 +1,13 @@
 """The batches of a run on its strategy."""
 
-import contextlib
-import shlex
 from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
 
 from trainer.config import Config
-from trainer.data.pipeline import replica_batches
+from trainer.data.pipeline import naming_damaged_records, replica_batches
 from trainer.data.tfrecord import Manifest
-from trainer.errors import UserError
 
 
 def distributed_batches(
@@ -40,15 +37,3 @@ def distributed_batches(
 
     with naming_damaged_records(config.data.records_dir):
         return iter(strategy.distribute_datasets_from_function(of_worker))
-
-
-@contextlib.contextmanager
-def naming_damaged_records(records_dir: str) -> Iterator[None]:
-    """Adds to TensorFlow's error what it leaves out: how to find the damaged file."""
-    try:
-        yield
-    except tf.errors.DataLossError as error:
-        raise UserError(
-            f"a record in {records_dir} is damaged; find the file with "
-            f"python -m trainer.data.prepare --verify={shlex.quote(records_dir)}."
-        ) from error

@@ -6,7 +6,9 @@ Step s takes images [s * B, (s + 1) * B), so its batch is a function of the seed
 and of s alone. Resuming is starting at a later step; no iterator is ever saved.
 """
 
-from collections.abc import Callable
+import contextlib
+import shlex
+from collections.abc import Callable, Iterator
 
 import tensorflow as tf
 
@@ -14,6 +16,7 @@ from trainer.data import tfrecord
 from trainer.data.staging import shard_paths
 from trainer.data.tfrecord import Manifest
 from trainer.errors import UserError
+from trainer.storage.disk import storage_refused
 
 _MIB = 2**20
 _LOAD_BATCH = 1024  # images parsed at once while loading into memory
@@ -96,11 +99,32 @@ def replica_batches(
     )
 
 
+@contextlib.contextmanager
+def naming_damaged_records(records_dir: str) -> Iterator[None]:
+    """Adds to TensorFlow's errors what they leave out: how to find the damaged file."""
+    try:
+        yield
+    except (tf.errors.DataLossError, tf.errors.FailedPreconditionError) as error:
+        if storage_refused(error):
+            raise
+        raise UserError(
+            f"a record in {records_dir} is damaged or missing; find the file with "
+            f"python -m trainer.data.prepare --verify={shlex.quote(records_dir)}."
+        ) from error
+
+
 def batches_in_order(records_dir: str, manifest: Manifest) -> tf.data.Dataset:
-    """All images once, in the order of the shards: uint8 [at most 1024, H, W, C] with labels."""
+    """All images once, in the order of the shards: uint8 [at most 1024, H, W, C] with labels.
+
+    Iterating over it raises tf.errors.DataLossError at a damaged record, FailedPreconditionError
+    where there are fewer or more than the manifest says: see `naming_damaged_records`.
+    """
     records = tf.data.TFRecordDataset(shard_paths(records_dir, manifest))
+    # A shard that is cut at a record's end reads as a shorter one.
+    whole = tf.data.experimental.assert_cardinality(manifest.num_images)
     return (
-        records.batch(_LOAD_BATCH)
+        records.apply(whole)
+        .batch(_LOAD_BATCH)
         .map(
             lambda batch: tfrecord.parse_batch(batch, manifest),
             num_parallel_calls=tf.data.AUTOTUNE,
@@ -125,7 +149,6 @@ def _load(records_dir: str, manifest: Manifest) -> tuple[tf.Tensor, tf.Tensor]:
     batches = batches_in_order(records_dir, manifest)
     with tf.device("CPU:0"):
         images, labels = (tf.concat(parts, axis=0) for parts in zip(*batches, strict=True))
-    assert images.shape[0] == manifest.num_images, "the sizes of the shards were not checked"
     return images, labels
 
 

@@ -10,6 +10,7 @@ from trainer.data import sources, tfrecord
 from trainer.data.tfrecord import Manifest
 from trainer.errors import UserError
 from trainer.storage.bucket import check_writable, is_gs
+from trainer.storage.disk import naming_the_disk
 
 log = logging.getLogger(__name__)
 
@@ -62,11 +63,11 @@ def prepare(
     if is_gs(output):
         check_writable(output)
     try:
-        manifest = _write(source, output, shards)
+        with naming_the_disk():
+            manifest = _write(source, output, shards)
     except tf.errors.OpError as error:
         raise UserError(
-            f"{spec} could not be written to {output} ({error.message}): check that the folder "
-            "can be written and has room."
+            f"{spec} could not be written to {output} ({error.message}): choose another folder."
         ) from error
     print(f"{output} is prepared: {_summary(manifest)}")
     return manifest

@@ -8,12 +8,13 @@ boundary as a clean end of file: without it a half-copied shard goes unnoticed.
 All paths are strings, local or `gs://`.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import json
 import os
 import shlex
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -78,12 +79,20 @@ class Manifest:
         """
         values: dict[str, Any] = json.loads(text)
         height, width, channels = values.pop("image_shape")
-        return cls(
+        manifest = cls(
             image_shape=(int(height), int(width), int(channels)),
             class_names=tuple(values.pop("class_names")),
             shards=tuple(Shard(**shard) for shard in values.pop("shards")),
             **values,
         )
+        if min(manifest.image_shape) < 1 or manifest.encoding not in get_args(Encoding):
+            raise ValueError(f"images of {manifest.image_shape} as {manifest.encoding!r}")
+        if not all(isinstance(text, str) for text in (manifest.source, *manifest.class_names)):
+            raise ValueError(f"{manifest.source!r} of {manifest.class_names}")
+        for shard in manifest.shards:
+            if [type(field) for field in dataclasses.astuple(shard)] != [str, int, int, str]:
+                raise ValueError(f"a shard is {dataclasses.asdict(shard)}")
+        return manifest
 
 
 def encoding_for(image_shape: tuple[int, int, int]) -> Encoding:
@@ -123,7 +132,7 @@ def read_manifest(records_dir: str) -> Manifest:
         return Manifest.from_json(text)
     except UserError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{path} is damaged ({type(error).__name__}: {error}): "
             "delete the folder and prepare it again."
@@ -222,7 +231,9 @@ class ShardWriter:
 
     def _discard(self) -> None:
         for writer in self._writers:
-            writer.close()
+            # A full disk, which has been told: the file goes anyway.
+            with contextlib.suppress(tf.errors.OpError):
+                writer.close()
         for path in self._temporaries:
             if tf.io.gfile.exists(path):
                 tf.io.gfile.remove(path)

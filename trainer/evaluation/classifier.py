@@ -8,8 +8,6 @@ one .npz without pickled objects; all arithmetic is float32.
 import dataclasses
 import hashlib
 import io
-import zipfile
-import zlib
 from typing import Any, Self
 
 import keras
@@ -17,7 +15,9 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.errors import UserError
+from trainer.storage.disk import naming_the_disk
 from trainer.storage.files import write_bytes
+from trainer.storage.npz import DAMAGED_NPZ
 
 FEATURE_SIZE = 64
 FILE_NAME = "classifier.npz"  # in a folder of records
@@ -61,10 +61,15 @@ class Classifier:
 
         Raises:
             UserError: the file cannot be read, is damaged or of a newer version.
+            DiskError: the disk refuses.
         """
         try:
-            with tf.io.gfile.GFile(path, "rb") as file:
-                arrays = dict(np.load(io.BytesIO(file.read()), allow_pickle=False))
+            with naming_the_disk(), tf.io.gfile.GFile(path, "rb") as file:
+                content = file.read()
+        except tf.errors.OpError as error:
+            raise UserError(f"{path} cannot be read ({error.message}): check the path.") from error
+        try:
+            arrays = dict(np.load(io.BytesIO(content), allow_pickle=False))
             version = int(arrays["schema_version"])
             if version > SCHEMA_VERSION:
                 raise UserError(
@@ -77,12 +82,10 @@ class Classifier:
                 int(arrays["num_classes"]),
                 tuple(arrays[name] for name in _NAMES),
             )
-        except tf.errors.OpError as error:
-            raise UserError(f"{path} cannot be read ({error.message}): check the path.") from error
         # A UserError is a ValueError, but not one of a damaged file.
         except UserError:
             raise
-        except (KeyError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except DAMAGED_NPZ as error:
             raise UserError(
                 f"{path} is no classifier, or damaged ({type(error).__name__}: {error}): "
                 "train it again with python -m trainer.evaluation.train_classifier."

@@ -1,7 +1,6 @@
 """Trains the classifier that a set's images are measured with."""
 
 import os
-import shlex
 from collections.abc import Callable, Iterator
 
 import keras
@@ -13,7 +12,7 @@ from trainer.data import pipeline, sources, tfrecord
 from trainer.data.tfrecord import Manifest
 from trainer.errors import UserError
 from trainer.evaluation.classifier import Classifier, build_network
-from trainer.storage.files import temporary_name
+from trainer.storage.files import naming_the_output, temporary_name
 
 _BATCH_IMAGES = 64
 _LEARNING_RATE = 1e-3
@@ -79,14 +78,9 @@ def accuracy(network: keras.Model, images: np.ndarray, labels: np.ndarray) -> fl
 def _split(records_dir: str, manifest: Manifest, test_source: str) -> tuple[Labelled, Labelled]:
     """What to train on and what to measure the accuracy on."""
     tfrecord.check_sizes(records_dir, manifest)
-    try:
+    with pipeline.naming_damaged_records(records_dir):
         batches = pipeline.batches_in_order(records_dir, manifest).as_numpy_iterator()
         images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    except tf.errors.DataLossError as error:
-        raise UserError(
-            f"{records_dir} holds a damaged record: python -m trainer.data.prepare "
-            f"--verify={shlex.quote(records_dir)} names the file."
-        ) from error
     if test_source:
         return (images, labels), _read_test(test_source, manifest)
     held_out = np.arange(len(images)) % _HELD_OUT_EVERY == _HELD_OUT_EVERY - 1
@@ -166,12 +160,8 @@ def shifted(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _check_writable(output: str) -> None:
     """Finds out before the training that its result cannot be kept."""
     probe = temporary_name(output)
-    try:
+    with naming_the_output(f"--output={output}"):
         tf.io.gfile.makedirs(os.path.dirname(output) or ".")
         with tf.io.gfile.GFile(probe, "wb") as file:
             file.write(b"")
         tf.io.gfile.remove(probe)
-    except tf.errors.OpError as error:
-        raise UserError(
-            f"--output={output} cannot be written ({error.message}): choose another."
-        ) from error

@@ -5,19 +5,18 @@ import hashlib
 import io
 import logging
 import os
-import zipfile
-import zlib
 
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from trainer.data.pipeline import batches_in_order
+from trainer.data.pipeline import batches_in_order, naming_damaged_records
 from trainer.data.tfrecord import Manifest
-from trainer.errors import UserError
+from trainer.errors import DiskError, UserError
 from trainer.evaluation.features import Extractor
 from trainer.evaluation.neighbours import duplicate_threshold
 from trainer.storage.files import write_bytes
+from trainer.storage.npz import DAMAGED_NPZ
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +74,10 @@ def load_reference(records_dir: str, manifest: Manifest, extractor: Extractor) -
     """Reads the features from the folder of the records, or computes and keeps them there."""
     manifest_hash = hashlib.sha256(manifest.to_json().encode()).hexdigest()[:8]
     path = os.path.join(records_dir, "features", f"{extractor.name}_{manifest_hash}.npz")
-    found = _kept(path)
+    found = _kept(path, extractor.feature_size)
     if found is None:
-        found = _compute(records_dir, manifest, extractor)
+        with naming_damaged_records(records_dir):
+            found = _compute(records_dir, manifest, extractor)
         _keep(path, found)
     return Reference(
         extractor,
@@ -92,10 +92,11 @@ def load_reference(records_dir: str, manifest: Manifest, extractor: Extractor) -
 def images_at(records_dir: str, manifest: Manifest, places: np.ndarray) -> np.ndarray:
     """The images at some places among the records, uint8 [len(places), H, W, C]."""
     wanted, found, first = set(places.tolist()), {}, 0
-    for images, _ in batches_in_order(records_dir, manifest):
-        for place in wanted & set(range(first, first + len(images))):
-            found[place] = images[place - first].numpy()
-        first += len(images)
+    with naming_damaged_records(records_dir):
+        for images, _ in batches_in_order(records_dir, manifest):
+            for place in wanted & set(range(first, first + len(images))):
+                found[place] = images[place - first].numpy()
+            first += len(images)
     return np.stack([found[place] for place in places.tolist()])
 
 
@@ -130,17 +131,23 @@ def _compute(records_dir: str, manifest: Manifest, extractor: Extractor) -> dict
     return arrays
 
 
-def _kept(path: str) -> dict[str, np.ndarray] | None:
+def _kept(path: str, feature_size: int) -> dict[str, np.ndarray] | None:
     """The arrays of a `Reference`; None where there are none or the file is damaged."""
     if not tf.io.gfile.exists(path):
         return None
+    with tf.io.gfile.GFile(path, "rb") as file:
+        content = file.read()
     try:
-        with tf.io.gfile.GFile(path, "rb") as file, np.load(io.BytesIO(file.read())) as arrays:
+        with np.load(io.BytesIO(content)) as arrays:
             found = dict(arrays)
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        rows = {len(found["features"]), len(found["places"])}
+        if found["features"].shape[1:] != (feature_size,) or len(rows) > 1:
+            raise ValueError(f"features of {found['features'].shape}")
+        float(found["memorised_threshold"])
+    except DAMAGED_NPZ as error:
         log.warning("%s is damaged (%s) and computed anew", path, error)
         return None
-    return found if {"features", "places", "memorised_threshold"} <= found.keys() else None
+    return found
 
 
 def _keep(path: str, arrays: dict[str, np.ndarray]) -> None:
@@ -149,7 +156,7 @@ def _keep(path: str, arrays: dict[str, np.ndarray]) -> None:
     try:
         tf.io.gfile.makedirs(os.path.dirname(path))
         write_bytes(path, buffer.getvalue())
-    except (tf.errors.OpError, OSError) as error:
+    except (tf.errors.OpError, OSError, DiskError) as error:
         log.warning(
             "the features of the real images cannot be kept (%s)", str(error).split("\n")[0]
         )

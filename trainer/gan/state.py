@@ -1,6 +1,7 @@
 """Everything that training changes, in one object."""
 
 import dataclasses
+import math
 
 import keras
 import tensorflow as tf
@@ -26,6 +27,14 @@ class Gan:
     def sampled(self) -> Generator:
         """The generator that samples are drawn from."""
         return self.ema or self.generator
+
+    @property
+    def saved_bytes(self) -> int:
+        """What a checkpoint takes."""
+        networks = [self.generator, self.discriminator, *([self.ema] if self.ema else [])]
+        optimizers = [self.generator_optimizer, self.discriminator_optimizer]
+        variables = [v for part in (*networks, *optimizers) for v in part.variables]
+        return sum(math.prod(v.shape) * tf.as_dtype(v.dtype).size for v in variables)
 
     def checkpoint(self) -> tf.train.Checkpoint:
         """What is saved, under the names that a checkpoint file holds."""

@@ -12,7 +12,7 @@ from trainer.report import sections
 from trainer.report.charts import COLOURS
 from trainer.report.formats import base64_text, breakable, duration, number
 from trainer.report.record import Records, read_run
-from trainer.storage.files import write_text
+from trainer.storage.files import naming_the_output, write_text
 
 _PICTURE_BYTES = 6_000_000  # 8 MB as text; the rest of the page takes less than 2 MB
 
@@ -36,6 +36,7 @@ def write_report(run_dirs: list[str], output: str) -> None:
     Raises:
         UserError: there is no run, more than a chart has colours for, one of the directories
             holds none, or the output cannot be written.
+        DiskError: the disk refuses the output.
     """
     if not 1 <= len(run_dirs) <= COLOURS:
         raise UserError(
@@ -48,13 +49,9 @@ def write_report(run_dirs: list[str], output: str) -> None:
             for record, run_dir in zip(records, run_dirs, strict=True)
         ]
     text = page(records)
-    try:
+    with naming_the_output(f"--output={output}"):
         tf.io.gfile.makedirs(os.path.dirname(output) or ".")
         write_text(output, text)
-    except (tf.errors.OpError, OSError) as error:
-        raise UserError(
-            f"--output={output} cannot be written ({str(error).splitlines()[0]}); choose another."
-        ) from error
 
 
 def page(records: Records) -> str:

@@ -162,7 +162,7 @@ def _json_object(path: str) -> dict[str, Any]:
         return {}
     try:
         found = json.loads(_content(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         found = error
     if not isinstance(found, dict):
         log.warning("%s is damaged and left out: %s", path, found)

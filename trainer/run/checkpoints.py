@@ -5,22 +5,23 @@ import os
 
 import tensorflow as tf
 
-from trainer.errors import DivergedError, UserError
+from trainer.errors import DiskError, DivergedError, UserError
 from trainer.gan.build import build_generator
 from trainer.gan.networks import Generator
 from trainer.gan.state import Gan, sampled_generator_checkpoint
+from trainer.run.damaged_checkpoints import UNREADABLE, damage, opened, set_aside
 from trainer.run.run_dir import (
     BEST,
+    CHECKPOINT_LIST,
     CHECKPOINTS,
+    checkpoints_in,
     latest_checkpoint,
-    listed,
     newest_in,
     read_config,
+    remove,
 )
-from trainer.storage.bucket_errors import is_at_fault
-from trainer.storage.files import names_in, without_patterns, write_text
-
-_LIST = "checkpoint"  # where TensorFlow too looks for a folder's checkpoints
+from trainer.storage.disk import naming_the_disk, storage_refused
+from trainer.storage.files import names_in, write_text
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +42,10 @@ def find_checkpoint(run_dir: str, name: str = "") -> str:
     if found is None and latest_checkpoint(run_dir) is None:
         raise UserError(f"{run_dir} has no checkpoint yet; train it first, with --mode=train.")
     if found is None:
-        files = names_in(os.path.join(run_dir, CHECKPOINTS))
-        names = [file.removesuffix(".index") for file in files if file.endswith(".index")]
+        when = "; best is there once --config.evaluation.every_epochs is set" * (name == BEST)
         raise UserError(
-            f"--checkpoint={name}: {run_dir} has no such checkpoint, but {', '.join(names)}; best "
-            "is there once --config.evaluation.every_epochs is set."
+            f"--checkpoint={name}: {run_dir} has no such checkpoint, but "
+            f"{', '.join(_names(run_dir))}{when}."
         )
     return found
 
@@ -54,60 +54,81 @@ def load_generator(run_dir: str, name: str = "") -> Generator:
     """The generator of a checkpoint that `find_checkpoint` finds: its average if there is one.
 
     Raises:
-        UserError: the directory holds no run, or not this checkpoint.
+        UserError: the directory holds no run, or not this checkpoint, or it is damaged.
     """
     config = read_config(run_dir)
     generator = build_generator(config)
     path = find_checkpoint(run_dir, name)
-    with without_patterns(path) as readable:
-        restored = sampled_generator_checkpoint(config, generator).restore(readable)
-        restored.assert_existing_objects_matched().expect_partial()
+    try:
+        with opened(path) as readable:
+            restored = sampled_generator_checkpoint(config, generator).restore(readable)
+            restored.assert_existing_objects_matched().expect_partial()
+    except UNREADABLE as error:
+        if storage_refused(error):
+            raise
+        others = " or ".join(_names(run_dir, but=path))
+        mend = f"give --checkpoint={others} instead" if others else "train on to write another"
+        raise UserError(f"{damage(path)}; {mend}.") from error
     return generator
+
+
+def _names(run_dir: str, but: str = "") -> list[str]:
+    """The checkpoints of a run that `--checkpoint` takes, all but one, newest last."""
+    paths = checkpoints_in(os.path.join(run_dir, CHECKPOINTS))
+    names = [os.path.basename(path) for path in paths if path != but]
+    best = newest_in(os.path.join(run_dir, BEST))
+    return names if best in (None, but) else [*names, BEST]
 
 
 class Checkpoints:
     """The last few checkpoints of one run, named by their step."""
 
-    def __init__(self, gan: Gan, run_dir: str, keep: int = 1) -> None:
+    def __init__(self, gan: Gan, run_dir: str, keep: int = 1, chief: bool = True) -> None:
+        """Of several workers, only the `chief` changes files."""
         self.gan = gan
+        self.chief = chief
         self.run_dir = run_dir
         self.checkpoint = gan.checkpoint()
         self.keep = keep
 
     def restore(self) -> int | None:
-        """Restores the newest checkpoint that can be read.
+        """Restores the newest checkpoint that can be read, and sets damaged ones aside.
 
         Returns:
             Its step, or None where there is no checkpoint.
 
         Raises:
-            UserError: there are checkpoints, and all are damaged, or their list is.
+            UserError: there are checkpoints, and all are damaged.
         """
-        folder = os.path.join(self.run_dir, CHECKPOINTS)
-        found, list_file = tf.train.get_checkpoint_state(folder), os.path.join(folder, _LIST)
-        if found is None and tf.io.gfile.exists(list_file):
-            # TensorFlow only logs that, and the run would start anew over its own results.
-            raise UserError(
-                f"{list_file}, the list of this run's checkpoints, cannot be read: try again, or "
-                "delete the folder to start anew."
-            )
-        paths = listed(found)
-        for path in reversed(paths):
+        paths = checkpoints_in(os.path.join(self.run_dir, CHECKPOINTS))
+        for number, path in reversed(list(enumerate(paths))):
             try:
-                with without_patterns(path) as readable:
+                with opened(path) as readable:
                     self.checkpoint.restore(readable).assert_consumed()
-            except (tf.errors.OpError, AssertionError, IndexError) as error:
-                if is_at_fault(error):
+            except UNREADABLE as error:
+                if storage_refused(error):
                     raise
-                log.warning("%s cannot be read: %s", path, str(error).splitlines()[0])
                 continue
+            if self.chief:
+                self._set_aside(paths[number + 1 :], paths[: number + 1])
             return int(self.gan.step.numpy())
         if paths:
             raise UserError(
-                f"none of the checkpoints of this run can be read, {paths[-1]} the newest; "
-                "delete the folder to start anew."
+                f"none of the checkpoints of this run can be read: {damage(paths[-1])}; copy them "
+                "back from elsewhere, or delete the folder to start anew."
             )
         return None
+
+    def _set_aside(self, damaged: list[str], kept: list[str]) -> None:
+        if not damaged:
+            return
+        found = [(damage(path), set_aside(path)) for path in damaged]
+        self._write_list(os.path.dirname(kept[-1]), [os.path.basename(path) for path in kept])
+        for finding, aside in found:
+            log.warning(
+                "%s. It is kept as %s, and training goes on from %s",
+                *(finding, aside, os.path.basename(kept[-1])),
+            )
 
     def save_best(self, step: int) -> None:
         """Saves the state apart from the last ones, in place of the best so far."""
@@ -144,17 +165,28 @@ class Checkpoints:
     def _save_in(self, name: str, step: int, keep: int) -> None:
         # Not by a CheckpointManager, which takes the folder's name as a pattern.
         folder = os.path.join(self.run_dir, name)
-        before = map(os.path.basename, listed(tf.train.get_checkpoint_state(folder)))
+        before = map(os.path.basename, checkpoints_in(folder))
         newest = f"step-{step}"
         # Without it, `restore` would miss it.
         self.checkpoint.save_counter.assign_add(1)
-        self.checkpoint.write(os.path.join(folder, newest))
         names = [*(each for each in before if each != newest), newest]
-        lines = [f'model_checkpoint_path: "{newest}"']
-        lines += [f'all_model_checkpoint_paths: "{each}"' for each in names[-keep:]]
-        # The list first: it never names what is gone.
-        write_text(os.path.join(folder, _LIST), "\n".join(lines) + "\n")
-        dropped = tuple(f"{each}." for each in names[:-keep])
-        for file in names_in(folder):
-            if file.startswith(dropped):
-                tf.io.gfile.remove(os.path.join(folder, file))
+        try:
+            with naming_the_disk(folder, self.gan.saved_bytes):
+                self.checkpoint.write(os.path.join(folder, newest))
+                # The list first: it never names what is gone.
+                self._write_list(folder, names[-keep:])
+        except DiskError:
+            _remove(folder, f"{newest}.", f"{newest}_temp")
+            raise
+        _remove(folder, *(f"{each}." for each in names[:-keep]))
+
+    def _write_list(self, folder: str, names: list[str]) -> None:
+        lines = [f'model_checkpoint_path: "{names[-1]}"']
+        lines += [f'all_model_checkpoint_paths: "{each}"' for each in names]
+        write_text(os.path.join(folder, CHECKPOINT_LIST), "\n".join(lines) + "\n")
+
+
+def _remove(folder: str, *prefixes: str) -> None:
+    for name in names_in(folder):
+        if name.startswith(prefixes):
+            remove(os.path.join(folder, name))

@@ -88,12 +88,12 @@ class RunLogger:
     def flush(self) -> None:
         """Makes all that was written visible to readers."""
         if self.chief:
-            self.metrics_file.file.flush()
+            self.metrics_file.flush()
             self.tensorboard.writer.flush()
 
     def close(self) -> None:
         """Closes the files and leaves the progress as it stands."""
         self.progress.close()
         if self.chief:
-            self.metrics_file.file.close()
+            self.metrics_file.close()
             self.tensorboard.writer.close()

@@ -1,6 +1,7 @@
 """metrics.jsonl: the numbers of a run, one JSON object a line."""
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +9,14 @@ from typing import Any
 import tensorflow as tf
 
 from trainer.run.run_dir import METRICS
-from trainer.storage.files import write_text
+from trainer.storage.bucket import is_gs
+from trainer.storage.disk import naming_the_disk
+from trainer.storage.files import write_bytes
+
+log = logging.getLogger(__name__)
+
+
+_NUMBERS = ("step", "epoch")  # in every line
 
 
 class MetricsFile:
@@ -18,33 +26,63 @@ class MetricsFile:
         """Opens the file, and drops what lies beyond the step that the run goes on from."""
         path = os.path.join(run_dir, METRICS)
         _drop_lines_after(path, resumed_step)
-        self.file = tf.io.gfile.GFile(path, "a")
+        # Not TensorFlow's on a disk: other calls of it write out its buffer, and a failure then is
+        # told to nobody (2.21).
+        self._path = path
+        opened = tf.io.gfile.GFile if is_gs(path) else open
+        self._file = opened(path, "a")
 
     def write(self, step: int, epoch: float, values: Mapping[str, float | str]) -> None:
         """Appends one line: step, epoch, and values under their TensorBoard names."""
         line = {"step": step, "epoch": round(epoch, 4), **values}
-        self.file.write(json.dumps(line) + "\n")
+        with naming_the_disk(self._path):
+            self._file.write(json.dumps(line) + "\n")
+
+    def flush(self) -> None:
+        """Makes the lines visible to readers."""
+        with naming_the_disk(self._path):
+            self._file.flush()
+
+    def close(self) -> None:
+        """Writes what is left and closes the file."""
+        with naming_the_disk(self._path):
+            self._file.close()
 
 
 def read_metrics(run_dir: str) -> list[dict[str, Any]]:
-    """The whole lines of metrics.jsonl; none where a run has just begun."""
-    path = os.path.join(run_dir, METRICS)
-    if not tf.io.gfile.exists(path):
-        return []
-    with tf.io.gfile.GFile(path) as file:
-        return [json.loads(line) for line in _whole_lines(file.read())]
+    """The lines of metrics.jsonl that can be read; none where a run has just begun."""
+    return [values for _, values in _lines(os.path.join(run_dir, METRICS))]
 
 
 def _drop_lines_after(path: str, step: int) -> None:
+    lines = _lines(path)
+    kept = b"".join(line for line, values in lines if values["step"] <= step)
+    if kept != _content(path):
+        write_bytes(path, kept)
+
+
+def _lines(path: str) -> list[tuple[bytes, dict[str, Any]]]:
+    """The lines of numbers, as they stand in the file and as read; the others are told."""
+    # What follows the last newline was cut short by a kill.
+    whole = _content(path).split(b"\n")[:-1]
+    found = [(line + b"\n", values) for line in whole if (values := _read(line))]
+    if damaged := len(whole) - len(found):
+        log.warning("%s has %d damaged line(s), which are left out", path, damaged)
+    return found
+
+
+def _read(line: bytes) -> dict[str, Any] | None:
+    try:
+        values = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(values, dict):
+        return None
+    return values if all(type(values.get(name)) in (int, float) for name in _NUMBERS) else None
+
+
+def _content(path: str) -> bytes:
     if not tf.io.gfile.exists(path):
-        return
-    with tf.io.gfile.GFile(path) as file:
-        text = file.read()
-    kept = "".join(line for line in _whole_lines(text) if json.loads(line)["step"] <= step)
-    if kept != text:
-        write_text(path, kept)
-
-
-def _whole_lines(text: str) -> list[str]:
-    # A kill can leave the last line cut short; only a whole line ends with a newline.
-    return [line for line in text.splitlines(keepends=True) if line.endswith("\n")]
+        return b""
+    with tf.io.gfile.GFile(path, "rb") as file:
+        return bytes(file.read())

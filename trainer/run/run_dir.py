@@ -1,10 +1,10 @@
 """The run directory: the names of all that lies in it, who may write there, its config."""
 
 import json
+import logging
 import os
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import tensorflow as tf
 
@@ -12,7 +12,9 @@ from trainer.config import Config
 from trainer.config_fields import resume_conflicts
 from trainer.errors import UserError
 from trainer.storage.bucket import check_writable, is_gs
-from trainer.storage.files import abandoned, names_in, write_text
+from trainer.storage.files import abandoned, names_in, naming_the_output, write_text
+
+log = logging.getLogger(__name__)
 
 CONFIG = "config.json"
 ENVIRONMENT = "environment.json"
@@ -37,15 +39,20 @@ LOCK = "run.lock"
 
 _FILES = (
     *(CONFIG, ENVIRONMENT, DATA, METRICS, LOSSES, TIMELAPSE, NEAREST),
-    *(QUALITY_FLOOR, EVALUATION, REPORT, SWEEP),
+    *(QUALITY_FLOOR, EVALUATION, REPORT, SWEEP, EXPORT),
 )
+CHECKPOINT_LIST = "checkpoint"
+"""Where TensorFlow too looks for the checkpoints of a folder."""
+
+_CHECKPOINT_FILE = re.compile(r"(step-\d+)\.(index|data-\d+-of-\d+)")
+_LISTED = re.compile(r'^all_model_checkpoint_paths: "(?:.*/)?(step-\d+)"$', re.MULTILINE)
 _GRID = re.compile(r"epoch_(\d+)\.png")
 # What this program writes under a temporary name, by the folder in the run directory.
 _TEMPORARY = {
     "": re.compile("|".join(map(re.escape, _FILES))),
     SAMPLES: re.compile(r"(epoch|seed)_\d+\.png"),
-    CHECKPOINTS: re.compile("checkpoint"),
-    BEST: re.compile("checkpoint"),
+    CHECKPOINTS: re.compile(CHECKPOINT_LIST),
+    BEST: re.compile(CHECKPOINT_LIST),
     TENSORBOARD: re.compile("rewritten"),
 }
 # And what names no process: a bucket's write test, and half a checkpoint, which is TensorFlow's.
@@ -80,16 +87,30 @@ def latest_checkpoint(run_dir: str) -> str | None:
 
 
 def newest_in(folder: str) -> str | None:
-    """Path of the newest checkpoint that a folder lists and holds, None if there is none."""
-    # Not tf.train.latest_checkpoint, which takes the folder's name as a pattern.
-    state = tf.train.get_checkpoint_state(folder)
-    there = [path for path in listed(state) if tf.io.gfile.exists(f"{path}.index")]
-    return there[-1] if there else None
+    """Path of the newest checkpoint of a folder, None if there is none."""
+    paths = checkpoints_in(folder)
+    return paths[-1] if paths else None
 
 
-def listed(state: Any) -> list[str]:
-    """The paths in a folder's list of checkpoints, oldest first; none where there is no list."""
-    return list(state.all_model_checkpoint_paths) if state else []
+def checkpoints_in(folder: str) -> list[str]:
+    """Paths of the checkpoints of a folder, oldest first, in the order of its list.
+
+    Each has a file there, but may lack another. A list that cannot be read is made up from the
+    names of the files.
+    """
+    # Not tf.train.get_checkpoint_state, to which a list that it cannot read is no list.
+    files = names_in(folder)
+    there = {found[1] for file in files if (found := _CHECKPOINT_FILE.fullmatch(file))}
+    text = ""
+    if CHECKPOINT_LIST in files:
+        with tf.io.gfile.GFile(os.path.join(folder, CHECKPOINT_LIST), "rb") as file:
+            text = file.read().decode(errors="replace")
+    names = [name for name in _LISTED.findall(text) if name in there]
+    whole = [name for name in there if f"{name}.index" in files]
+    if whole and not names:
+        log.warning("the list of checkpoints in %s is missing or damaged and made anew", folder)
+        names = sorted(whole, key=lambda name: int(name.partition("-")[2]))
+    return [os.path.join(folder, name) for name in names]
 
 
 def read_config(run_dir: str) -> Config:
@@ -103,10 +124,12 @@ def read_config(run_dir: str) -> Config:
         raise UserError(f"{run_dir} holds no run: {path} is missing; check --run_dir.")
     try:
         with tf.io.gfile.GFile(path) as file:
-            return Config.from_json(file.read())
+            config = Config.from_json(file.read())
+        config.validate()
+        return config
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
             f"{path} is damaged ({type(error).__name__}: {error}): write it anew by giving the "
             "run's own command, or choose another --run_dir."
@@ -120,17 +143,14 @@ def claim_run_dir(run_dir: str, config: Config, environment: Mapping[str, str | 
 
     Raises:
         UserError: the directory cannot be written.
+        DiskError: the disk refuses.
     """
-    try:
+    with naming_the_output(f"--run_dir={run_dir}"):
         tf.io.gfile.makedirs(run_dir)
         _remove_leftovers(run_dir)
         write_text(os.path.join(run_dir, CONFIG), config.to_json())
         text = json.dumps(environment, indent=2) + "\n"
         write_text(os.path.join(run_dir, ENVIRONMENT), text)
-    except (tf.errors.OpError, OSError) as error:
-        raise UserError(
-            f"--run_dir={run_dir} cannot be written ({str(error).splitlines()[0]}); choose another."
-        ) from error
 
 
 def check_run_dir(run_dir: str, config: Config) -> None:
@@ -159,10 +179,11 @@ def _remove_leftovers(run_dir: str) -> None:
         for name in names_in(os.path.join(run_dir, folder)):
             whole, nameless = abandoned(name), _NAMELESS.get(folder)
             if (whole and ours.fullmatch(whole)) or (nameless and nameless.fullmatch(name)):
-                _remove(os.path.join(run_dir, folder, name))
+                remove(os.path.join(run_dir, folder, name))
 
 
-def _remove(path: str) -> None:
+def remove(path: str) -> None:
+    """Removes a file, or a folder with all that is in it."""
     if tf.io.gfile.isdir(path):
         tf.io.gfile.rmtree(path)
     else:

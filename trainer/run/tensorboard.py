@@ -1,52 +1,72 @@
 """TensorBoard's event files of a run."""
 
-import contextlib
 import os
-from collections.abc import Iterator, Mapping
+import socket
+import time
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from tensorboard.compat.proto import event_pb2
+from tensorboard.plugins.image import metadata as image_metadata
+from tensorboard.plugins.scalar import metadata as scalar_metadata
+from tensorboard.plugins.text import metadata as text_metadata
+from tensorboard.util.tensor_util import make_tensor_proto
 
 from trainer.run.run_dir import TENSORBOARD
 from trainer.storage.bucket import is_gs
 from trainer.storage.files import names_in, temporary_name
+from trainer.storage.png import png
 
-# What TensorFlow's writer takes at most: it computes microseconds in 32 bits.
-_QUEUE_AT_MOST = 2**31 - 1
-_FLUSH_MILLIS_AT_MOST = 2_000_000
+_PREFIX = "events.out.tfevents."
 
 
 class TensorBoardWriter:
-    """Writes one run's events; made on the chief only."""
+    """Writes one run's events; made on the chief only.
+
+    Not TensorFlow's writer of summaries: where a write fails in the middle of a large event, it
+    loses the event and says nothing (2.21).
+    """
 
     def __init__(self, run_dir: str, resumed_step: int) -> None:
         """Opens a file, and drops events beyond the step that the run goes on from."""
         directory = _events_directory(run_dir)
         _drop_events_after(directory, resumed_step)
         self.on_gs = is_gs(directory)
-        self.writer = _event_writer(directory)
+        tf.io.gfile.makedirs(directory)
+        # By time, and another one after a rollback within the second.
+        seconds, nanoseconds = divmod(time.time_ns(), 10**9)
+        name = f"{_PREFIX}{seconds}.{socket.gethostname()}.{os.getpid()}.{nanoseconds}"
+        self.writer = tf.io.TFRecordWriter(os.path.join(directory, name))
+        self._write(event_pb2.Event(wall_time=time.time(), file_version="brain.Event:2"))
 
     def text(self, step: int, name: str, text: str) -> None:
         """Shows Markdown on the text page."""
-        with self._events_at(step):
-            tf.summary.text(name, text)
+        self._add(step, name, text_metadata.create_summary_metadata(name, ""), text.encode())
 
     def scalars(self, step: int, values: Mapping[str, float]) -> None:
         """Writes scalars by name."""
-        with self._events_at(step):
-            for name, value in values.items():
-                tf.summary.scalar(name, value)
+        for name, value in values.items():
+            metadata = scalar_metadata.create_summary_metadata(name, "")
+            self._add(step, name, metadata, np.float32(value))
 
     def image(self, step: int, name: str, image: np.ndarray) -> None:
         """Writes an image, [H, W, C] uint8."""
-        with self._events_at(step):
-            tf.summary.image(name, image[None])
+        height, width, _ = image.shape
+        content = [str(width).encode(), str(height).encode(), png(image)]
+        metadata = image_metadata.create_summary_metadata(name, "")
+        self._add(step, name, metadata, np.array(content, object))
 
-    @contextlib.contextmanager
-    def _events_at(self, step: int) -> Iterator[None]:
-        # Not `as_default`, which flushes at its end: on gs:// that uploads the whole file.
-        self.writer.set_as_default(step)
-        yield
+    def _add(self, step: int, name: str, metadata: Any, value: Any) -> None:
+        event = event_pb2.Event(wall_time=time.time(), step=step)
+        tensor = make_tensor_proto(value)
+        event.summary.value.add(tag=name, metadata=metadata, tensor=tensor)
+        self._write(event)
+
+    def _write(self, event: event_pb2.Event) -> None:
+        self.writer.write(event.SerializeToString())
+        # On gs:// that would upload the whole file.
         if not self.on_gs:
             self.writer.flush()
 
@@ -58,18 +78,8 @@ def _events_directory(run_dir: str) -> str:
     return os.path.join(run_dir, TENSORBOARD)
 
 
-def _event_writer(directory: str) -> tf.summary.SummaryWriter:
-    if not is_gs(directory):
-        return tf.summary.create_file_writer(directory)
-    # Objects cannot grow: by itself the writer would upload the whole file every ten summaries.
-    # Before a checkpoint is enough.
-    return tf.summary.create_file_writer(
-        directory, max_queue=_QUEUE_AT_MOST, flush_millis=_FLUSH_MILLIS_AT_MOST
-    )
-
-
 def _drop_events_after(directory: str, step: int) -> None:
-    events = [name for name in names_in(directory) if name.startswith("events.out.tfevents.")]
+    events = [name for name in names_in(directory) if name.startswith(_PREFIX)]
     for path in (os.path.join(directory, name) for name in events):
         kept, dropped = [], 0
         try:

@@ -1,5 +1,6 @@
 """The generator as a SavedModel that needs nothing of this project."""
 
+import shutil
 import tempfile
 
 import tensorflow as tf
@@ -7,6 +8,7 @@ import tensorflow as tf
 from trainer.gan.networks import Generator
 from trainer.sampling.sampler import BLOCK_IMAGES, IN_TURN, Sampler
 from trainer.storage.bucket import is_gs, upload_saved_model
+from trainer.storage.files import move_saved_model, temporary_name
 
 
 def export_generator(generator: Generator, output: str) -> None:
@@ -19,17 +21,23 @@ def export_generator(generator: Generator, output: str) -> None:
 
     Raises:
         UserError, StorageOutageError: it cannot be written to gs://.
+        tf.errors.OpError, OSError: it cannot be written to a disk; an earlier one stays.
     """
     # Only the variables, not the Keras model, which would add a signature of its own.
     module = tf.Module()
     module.weights = [variable.value for variable in generator.variables]
     signatures = _signatures(generator)
-    if not is_gs(output):
-        tf.saved_model.save(module, output, signatures=signatures)
+    if is_gs(output):
+        with tempfile.TemporaryDirectory() as folder:
+            tf.saved_model.save(module, folder, signatures=signatures)
+            upload_saved_model(folder, output)
         return
-    with tempfile.TemporaryDirectory() as folder:
+    folder = temporary_name(output.rstrip("/"))
+    try:
         tf.saved_model.save(module, folder, signatures=signatures)
-        upload_saved_model(folder, output)
+        move_saved_model(folder, output)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _signatures(generator: Generator) -> dict[str, tf.types.experimental.PolymorphicFunction]:

@@ -1,6 +1,7 @@
 """Pictures of samples and losses: grids, the timelapse, the loss plot."""
 
 import io
+import logging
 import math
 from collections.abc import Sequence
 
@@ -8,6 +9,8 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 from PIL import Image
+
+log = logging.getLogger(__name__)
 
 _GRID_PADDING_PIXELS = 2
 _GIF_FRAME_MILLISECONDS = 250
@@ -51,18 +54,28 @@ def class_grid(images: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
     return grid(np.concatenate(filled), columns)
 
 
-def timelapse(png_paths: list[str]) -> bytes:
-    """Encodes grids as an animated GIF that rests on the last one."""
-    frames = [
-        Image.open(io.BytesIO(tf.io.gfile.GFile(path, "rb").read())).convert("P")
-        for path in png_paths
-    ]
+def timelapse(png_paths: list[str]) -> bytes | None:
+    """Encodes grids as an animated GIF that rests on the last one; None if none can be read."""
+    frames = list(filter(None, map(_frame, png_paths)))
+    if not frames:
+        return None
     durations = [_GIF_FRAME_MILLISECONDS] * (len(frames) - 1) + [_GIF_LAST_FRAME_MILLISECONDS]
     buffer = io.BytesIO()
     frames[0].save(
         buffer, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0
     )
     return buffer.getvalue()
+
+
+def _frame(path: str) -> Image.Image | None:
+    with tf.io.gfile.GFile(path, "rb") as file:
+        content = file.read()
+    # Pillow raises far more than OSError at a damaged file.
+    try:
+        return Image.open(io.BytesIO(content)).convert("P")
+    except Exception as error:
+        log.warning("%s is damaged and left out of the timelapse (%s)", path, error)
+        return None
 
 
 def loss_plot(metrics: Sequence[dict[str, float]]) -> bytes:

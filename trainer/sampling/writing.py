@@ -6,7 +6,6 @@ import logging
 import math
 import mimetypes
 import os
-import shutil
 import zlib
 from collections.abc import Iterator
 
@@ -20,7 +19,8 @@ from trainer.sampling.npz import BlockArray, write_npz
 from trainer.sampling.pictures import class_grid, grid
 from trainer.sampling.sampler import BLOCK_IMAGES, IN_TURN, Sampler, labels_of
 from trainer.storage.bucket import is_gs
-from trainer.storage.files import write_bytes
+from trainer.storage.disk import amount, free_bytes
+from trainer.storage.files import naming_the_output, write_bytes
 from trainer.storage.png import png
 
 log = logging.getLogger(__name__)
@@ -149,28 +149,17 @@ def _check_room(sampler: Sampler, seed: int, count: int, output: str) -> None:
         blocks = sum(math.ceil(len(png(image)) / _DISK_BLOCK_BYTES) for image in some)
         size = blocks * _DISK_BLOCK_BYTES
     needed = count * size // len(some)
-    log.info("%s: %s images, about %s", output, f"{count:,}", _megabytes(needed))
-    if is_gs(output):
-        return
-    free = shutil.disk_usage(os.path.dirname(os.path.abspath(output))).free
-    if needed > free:
+    log.info("%s: %s images, about %s", output, f"{count:,}", amount(needed))
+    if not is_gs(output) and needed > (free := free_bytes(output)):
         raise UserError(
-            f"--output={output}: {count:,} images take about {_megabytes(needed)} and there are "
-            f"{_megabytes(free)} free: lower --count or give another disk."
+            f"--output={output}: {count:,} images take about {amount(needed)} and there are "
+            f"{amount(free)} free: lower --count or give another disk."
         )
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / 1e6:,.1f} MB" if size >= 1e5 else f"{size:,} bytes"
 
 
 @contextlib.contextmanager
 def _writing(output: str) -> Iterator[None]:
     is_file = output.lower().endswith((".npz", ".png"))
-    try:
+    with naming_the_output(f"--output={output}"):
         tf.io.gfile.makedirs((os.path.dirname(output) or ".") if is_file else output)
         yield
-    except (tf.errors.OpError, OSError) as error:
-        raise UserError(
-            f"--output={output} cannot be written ({str(error).splitlines()[0]}); choose another."
-        ) from error

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# What a SavedModel's readers look for first.
-_SAVED_MODEL = "saved_model.pb"
+SAVED_MODEL = "saved_model.pb"
+"""What a SavedModel's readers look for first."""
 
 
 def is_gs(path: str) -> bool:
@@ -104,10 +104,10 @@ def upload_saved_model(local: str, folder: str) -> None:
     Raises:
         UserError, StorageOutageError: as `check_writable`.
     """
-    head = Path(local, _SAVED_MODEL)
+    head = Path(local, SAVED_MODEL)
     paths = [path for path in Path(local).rglob("*") if path.is_file() and path != head]
     with naming_the_bucket(folder, "written to"):
-        old_head = posixpath.join(folder, _SAVED_MODEL)
+        old_head = posixpath.join(folder, SAVED_MODEL)
         if filesystem().exists(old_head):
             filesystem().rm_file(old_head)
         for path in (*paths, head):

@@ -6,10 +6,13 @@ import re
 import socket
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import tensorflow as tf
 
-from trainer.storage.bucket import is_gs
+from trainer.errors import UserError
+from trainer.storage.bucket import SAVED_MODEL, is_gs
+from trainer.storage.disk import naming_the_disk
 
 
 def temporary_name(path: str) -> str:
@@ -58,14 +61,63 @@ def without_patterns(path: str) -> Iterator[str]:
         yield os.path.join(link, os.path.basename(path))
 
 
+@contextlib.contextmanager
+def naming_the_output(given: str) -> Iterator[None]:
+    """Names what a user chose to write to, such as `--output=a/b.png`, where that cannot be.
+
+    Raises:
+        UserError: it is no place for a file; on gs://, what TensorFlow says of it.
+        DiskError: the disk refuses.
+    """
+    try:
+        with naming_the_disk():
+            yield
+    except (tf.errors.OpError, OSError) as error:
+        why = str(error).splitlines()[0]
+        raise UserError(f"{given} cannot be written ({why}); choose another.") from error
+
+
 def write_bytes(path: str, content: bytes) -> None:
-    """Writes a file under a temporary name and renames it; on gs://, in one upload."""
-    # An object appears whole or not at all, and to rename it is to copy it.
-    temporary = path if is_gs(path) else temporary_name(path)
-    with tf.io.gfile.GFile(temporary, "wb") as file:
+    """Writes a file under a temporary name and renames it; on gs://, in one upload.
+
+    Raises:
+        DiskError: the disk refuses; nothing is left of the attempt.
+        tf.errors.OpError: other failures.
+    """
+    if is_gs(path):
+        # An object appears whole or not at all, and to rename it is to copy it.
+        _write(path, content)
+        return
+    temporary = temporary_name(path)
+    try:
+        with naming_the_disk(path, len(content)):
+            _write(temporary, content)
+            tf.io.gfile.rename(temporary, path, overwrite=True)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.remove(temporary)
+        raise
+
+
+def move_saved_model(made: str, folder: str) -> None:
+    """Moves a SavedModel on a local disk; a reader of the folder sees all of it or none.
+
+    As `bucket.upload_saved_model`: what readers look for first goes first and comes last.
+    """
+    head = Path(made, SAVED_MODEL)
+    files = [path for path in Path(made).rglob("*") if path.is_file() and path != head]
+    # What TensorFlow could not remove.
+    paths = [path for path in files if path.parent.name != "variables_temp"]
+    Path(folder, SAVED_MODEL).unlink(missing_ok=True)
+    for path in (*paths, head):
+        target = Path(folder, path.relative_to(made))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path.replace(target)
+
+
+def _write(path: str, content: bytes) -> None:
+    with tf.io.gfile.GFile(path, "wb") as file:
         file.write(content)
-    if temporary != path:
-        tf.io.gfile.rename(temporary, path, overwrite=True)
 
 
 def write_text(path: str, text: str) -> None:

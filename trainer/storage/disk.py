@@ -1,0 +1,105 @@
+"""What a local disk refuses, as a sentence that names the folder, the room and the mend.
+
+TensorFlow's errors are known by their text: nothing here imports it.
+"""
+
+import contextlib
+import errno
+import os
+import re
+import shutil
+from collections.abc import Iterator
+
+from trainer.errors import DiskError
+from trainer.storage.bucket_errors import is_at_fault
+
+_FULL = {
+    errno.ENOSPC: "its disk is full",
+    errno.EDQUOT: "this account's quota there is used up",
+    errno.EFBIG: "files may not grow as large there, see ulimit -f",
+}
+_REFUSED = {
+    errno.EACCES: "this account may not do that",
+    errno.EPERM: "this account may not do that",
+    errno.EROFS: "its file system is read-only",
+}
+_BROKEN = {
+    errno.EIO: "its disk fails, see dmesg",
+    errno.ESTALE: "its network file system has lost it",
+}
+_KNOWN = _FULL | _REFUSED | _BROKEN
+_NUMBERS = {os.strerror(number): number for number in _KNOWN}
+# As in "{{function_node ...}} /runs/a/config.json; No space left on device".
+_TOLD = re.compile(rf"(?:\}}\}} )?([^\n]*?); ({'|'.join(map(re.escape, _NUMBERS))})")
+
+
+@contextlib.contextmanager
+def naming_the_disk(path: str = "", needed_bytes: int = 0) -> Iterator[None]:
+    """Turns what a disk refuses into one sentence; all other errors pass.
+
+    Args:
+        path: of what is accessed, where the error may not tell it.
+        needed_bytes: what is about to be written, 0 where that is not known.
+
+    Raises:
+        DiskError: says what refused, why, how much room there is, and the mend.
+    """
+    try:
+        yield
+    except Exception as error:
+        found = _refusal(error)
+        if not found:
+            raise
+        told, number = found
+        raise DiskError(_sentence(told or path, number, needed_bytes)) from error
+
+
+def storage_refused(error: BaseException) -> bool:
+    """Whether a disk or Google Cloud Storage refused, and the file may be as it should."""
+    return is_at_fault(error) or _refusal(error) is not None
+
+
+def free_bytes(path: str) -> int:
+    """Room on the disk where a local path is, or would be made."""
+    return shutil.disk_usage(_folder_there(path)).free
+
+
+def amount(size: int) -> str:
+    """Bytes for a reader, such as `1.3 GB`."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB")):
+        if size >= unit:
+            return f"{size / unit:.1f} {name}"
+    return f"{size} bytes"
+
+
+def _refusal(error: BaseException) -> tuple[str, int] | None:
+    """The path, empty where it is not told, and the errno of an error that a disk made."""
+    if isinstance(error, OSError):
+        return (str(error.filename or ""), error.errno) if error.errno in _KNOWN else None
+    if "OpError" not in {kind.__name__ for kind in type(error).mro()}:
+        return None
+    found = _TOLD.search(str(error))
+    return (found[1].rpartition("}} ")[2], _NUMBERS[found[2]]) if found else None
+
+
+def _sentence(path: str, number: int, needed_bytes: int) -> str:
+    folder = _folder_there(path)
+    told = f"{path or 'a file'} cannot be read or written"
+    if number in _FULL:
+        needed = f"{amount(needed_bytes)} needed, " if needed_bytes else ""
+        return (
+            f"{folder} has no room: {_FULL[number]} ({needed}{amount(free_bytes(folder))} free). "
+            "Make room there and give the same command again; what was saved before is whole."
+        )
+    if number in _REFUSED:
+        mend = f"let it write in {folder}, or choose another folder"
+    else:
+        mend = "give the same command again once it works, or choose another folder"
+    return f"{told} ({os.strerror(number)}): {_KNOWN[number]}; {mend}."
+
+
+def _folder_there(path: str) -> str:
+    folder = os.path.abspath(path)
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    return folder
