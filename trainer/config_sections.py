@@ -238,8 +238,8 @@ class EvaluationConfig(Section):
     extractor: str = config_field(
         "auto",
         "Features: mnist (28x28 grey), records (a classifier trained on the records by "
-        "trainer.evaluation.train_classifier), random (untrained), the path of a Keras file or "
-        "SavedModel, or auto: records where there is one, else random.",
+        "trainer.evaluation.train_classifier), random (untrained), the path of a Keras file or, with "
+        "--trust_saved_models, SavedModel, or auto: records where there is one, else random.",
         changeable=True,
     )
     best_by: RankingMeasure = config_field(

@@ -51,6 +51,7 @@ def _train() -> None:
         use_compile_cache(given.COMPILE_CACHE.value)
     # TensorFlow takes seconds to import; --help and a wrong flag should not.
     import_tensorflow()
+    from trainer.evaluation.custom_model import check_trusted
     from trainer.strategy import (
         is_multiworker,
         make_deterministic,
@@ -60,6 +61,8 @@ def _train() -> None:
     from trainer.train import train
 
     phases.enter("startup")
+    if config.evaluation.every_epochs:
+        check_trusted(config.evaluation.extractor, given.TRUST_SAVED_MODELS.value)
     if given.DETERMINISTIC.value:
         make_deterministic()
     strategy = make_strategy(given.STRATEGY.value, given.LOGICAL_DEVICES.value)
@@ -114,6 +117,7 @@ def _evaluate() -> None:
         seed=given.SAMPLE_SEED.value,
         config=config,
         output=given.OUTPUT.value,
+        trusts_saved_models=given.TRUST_SAVED_MODELS.value,
     )
 
 

@@ -32,6 +32,7 @@ MODES_OF: dict[str, tuple[str, ...]] = {
     "label": ("sample",),
     "truncation": ("sample",),
     "interpolation_steps": ("sample",),
+    "trust_saved_models": ("train", "evaluate"),
     "sweep": ("train",),
     "sweep_processes": ("train",),
 }
@@ -106,6 +107,12 @@ TRUNCATION = flags.DEFINE_float(
 )
 INTERPOLATION_STEPS = flags.DEFINE_integer(
     "interpolation_steps", 0, "Above 0: images from one latent to another.", lower_bound=0
+)
+TRUST_SAVED_MODELS = flags.DEFINE_bool(
+    "trust_saved_models",
+    False,
+    "Run SavedModels (evaluation.extractor, and what evaluate scores): they are programs, which "
+    "can read and write files. Without it they are refused.",
 )
 SWEEP = flags.DEFINE_multi_string(
     "sweep",

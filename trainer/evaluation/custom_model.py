@@ -3,7 +3,8 @@
 Images are scaled to [-1, 1], resized to the model's input (bilinear, with antialiasing: Parmar
 et al. 2022, "On Aliased Resizing and Surprising Subtleties in GAN Evaluation") and, if grey,
 repeated for a model that takes more channels. The model's first output (of a SavedModel: by
-name) is flattened and taken as features. A SavedModel is a program: load only those you trust.
+name) is flattened and taken as features. A Keras file is read in safe mode, which runs no code of
+its own; a SavedModel is a program, which `check_trusted` holds back.
 """
 
 import hashlib
@@ -22,9 +23,25 @@ Network = Callable[[tf.Tensor], tuple[tf.Tensor, ...]]
 
 def is_custom_model(path: str) -> bool:
     """Whether there is a .keras file, or the folder of a SavedModel."""
-    if path.endswith(".keras"):
-        return bool(tf.io.gfile.exists(path))
+    return is_saved_model(path) or (path.endswith(".keras") and bool(tf.io.gfile.exists(path)))
+
+
+def is_saved_model(path: str) -> bool:
+    """Whether there is the folder of a SavedModel."""
     return bool(tf.io.gfile.exists(tf.io.gfile.join(path, "saved_model.pb")))
+
+
+def check_trusted(path: str, trusts_saved_models: bool) -> None:
+    """Checks what may be a SavedModel before anything of it is read.
+
+    Raises:
+        UserError: it is one, and the user has not said that those may run.
+    """
+    if is_saved_model(path) and not trusts_saved_models:
+        raise UserError(
+            f"{path} is a SavedModel, a program that can read and write files: if you trust who "
+            "made it, give --trust_saved_models."
+        )
 
 
 def load_custom_model(path: str, image_shape: tuple[int, int, int]) -> tuple[str, str, Network]:
