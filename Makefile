@@ -4,6 +4,7 @@
 # make lint    style, format, types and imports, of shell scripts too
 # make soak    kill runs at random moments and compare the bits (some ten minutes)
 # make gs-soak the same on a local Google Cloud Storage that fails at random (some eight minutes)
+# make harness odd configs, environments, memory over 20,000 steps (some half an hour)
 # make bench   measure beside PyTorch, JAX and Keras (on a quiet machine)
 # make clean   remove what the other targets made; runs/ and data/ stay
 
@@ -11,7 +12,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: train test extras lint soak gs-soak bench clean
+.PHONY: train test extras lint soak gs-soak harness bench clean
 
 train: $(VENV)/trainer.installed
 	$(BIN)/python -m trainer.main --config=configs/digits.py --run_dir=runs/digits
@@ -34,6 +35,11 @@ soak: $(VENV)/test.installed
 
 gs-soak: $(VENV)/test.installed
 	$(BIN)/python -m tests.gs_soak
+
+harness: $(VENV)/test.installed
+	$(BIN)/python -m tests.any_config
+	$(BIN)/python -m tests.environments
+	$(BIN)/python -m tests.memory
 
 bench: $(VENV)/bench.installed
 	$(BIN)/python -m bench.main

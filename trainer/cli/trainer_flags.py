@@ -163,6 +163,8 @@ def parse(argv: Sequence[str]) -> list[str]:
         return flags.FLAGS(arguments)
     except flags.UnrecognizedFlagError as error:
         raise UserError(_unknown_flag(error.flagname, mode)) from error
+    except flags.Error as error:
+        raise UserError(str(error).replace("\n", r"\n")) from error
 
 
 def arguments() -> list[str]:

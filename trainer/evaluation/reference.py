@@ -50,6 +50,13 @@ class Reference:
         Raises:
             UserError: the set has too few images.
         """
+        needed = 2 * (self.extractor.feature_size + 1)
+        if len(self.features) < needed:
+            raise UserError(
+                f"the set has {len(self.features)} images, and {self.extractor.feature_size} "
+                f"features can be compared with {needed} or more: take a larger set, or an "
+                "extractor of fewer features."
+            )
         if 2 * count > len(self.features):
             raise UserError(
                 f"{count} samples are to be compared with as many real images, and with as many "

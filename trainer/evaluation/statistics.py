@@ -40,7 +40,8 @@ def check_enough(count: int, feature_size: int) -> None:
     if count <= feature_size:
         raise UserError(
             f"{count} samples cannot fill a covariance of {feature_size} features: "
-            f"give --count={feature_size + 1} or, better, ten times that."
+            f"set --config.evaluation.images={feature_size + 1} or more, or --count where that was "
+            "given."
         )
 
 
