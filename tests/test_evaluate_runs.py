@@ -56,7 +56,7 @@ def test_a_checkpoint_by_name_and_an_export(runs: list[str], tmp_path: Path) -> 
     export_generator(load_generator(runs[0]), str(tmp_path / "export"))
     options = OPTIONS | {"output": str(tmp_path / "a.json"), "config": read_config(runs[0])}
     both = [runs[0], str(tmp_path / "export")]
-    with pytest.raises(UserError, match="export is a SavedModel, a program .*--trust_saved_models"):
+    with pytest.raises(UserError, match=r"export is a SavedModel, .*--trust_saved_models"):
         evaluate_runs(both, **options)  # type: ignore[arg-type]
     options["trusts_saved_models"] = True
     evaluate_runs(both, **options)  # type: ignore[arg-type]
@@ -82,7 +82,7 @@ def test_a_foreign_saved_model_runs_only_when_the_user_says_so(
     config = read_config(runs[0])
     config.evaluation.extractor = str(tmp_path / "spy")
     options = OPTIONS | {"config": config, "output": str(tmp_path / "a.json")}
-    with pytest.raises(UserError, match="spy is a SavedModel, a program .*--trust_saved_models"):
+    with pytest.raises(UserError, match=r"spy is a SavedModel, .*--trust_saved_models"):
         evaluate_runs(runs[:1], **options)  # type: ignore[arg-type]
     assert not (tmp_path / "stolen").exists()
     evaluate_runs(runs[:1], **options, trusts_saved_models=True)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ import tensorflow as tf
 from trainer.config import Config
 from trainer.data.preparation import prepared_records
 from trainer.errors import UserError
-from trainer.evaluation.custom_model import check_trusted, is_saved_model
+from trainer.evaluation.custom_model import check_trusted, is_saved_model, load_saved_model
 from trainer.evaluation.evaluate import Evaluation, Evaluator
 from trainer.evaluation.features import load_extractor
 from trainer.evaluation.reference import load_reference
@@ -106,7 +106,7 @@ def _images(
 ) -> tuple[str, int | None, Callable[[int], Iterator[np.ndarray]]]:
     """Name, step and blocks of images of a source."""
     if is_saved_model(source):
-        signature = tf.saved_model.load(source).signatures["sample"]
+        signature = load_saved_model(source).signatures["sample"]
         labels = set(signature.structured_input_signature[1]) - {"seed", "count"}
         extra = {name: tf.constant(-1, tf.int64) for name in labels}
 

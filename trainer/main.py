@@ -13,6 +13,7 @@ from typing import NoReturn
 from trainer.cli import command, help
 from trainer.cli import trainer_flags as given
 from trainer.cli.compile_cache import use_compile_cache
+from trainer.cli.paths import user_path
 from trainer.cli.quiet_start import import_tensorflow
 from trainer.config import Config
 from trainer.errors import UserError
@@ -152,19 +153,27 @@ def _sweep() -> None:
 def _validated_config() -> Config:
     config = given.CONFIG.value
     config.validate()
+    data, evaluation = config.data, config.evaluation
+    data.records_dir = _path("config.data.records_dir", data.records_dir)
+    evaluation.extractor = _path("config.evaluation.extractor", evaluation.extractor)
     return config
 
 
 def _run_dir() -> str:
-    if given.RUN_DIR.value == "":
-        raise UserError("--run_dir is empty: give a folder, or leave the flag out.")
-    return os.path.expanduser(given.RUN_DIR.value or given.default_run_dir())
+    return given.RUN_DIR.value or _path("run_dir", given.default_run_dir())
 
 
 def _run_dirs() -> list[str]:
     if os.path.exists(_run_dir()):
         return [_run_dir()]  # the comma is part of its name
-    return [os.path.expanduser(path) for path in _run_dir().split(",") if path]
+    return [_path("run_dir", path) for path in _run_dir().split(",") if path]
+
+
+def _path(flag: str, value: str) -> str:
+    try:
+        return user_path(value)
+    except UserError as error:
+        raise UserError(f"flag --{flag}={value}: {error}") from error
 
 
 if __name__ == "__main__":

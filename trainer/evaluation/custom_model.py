@@ -11,11 +11,13 @@ import hashlib
 import math
 import os
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from trainer.errors import UserError
+from trainer.storage.files import without_patterns
 
 Network = Callable[[tf.Tensor], tuple[tf.Tensor, ...]]
 """From uint8 [B, H, W, C] to float features [B, D] and, of a classifier, logits [B, K]."""
@@ -29,6 +31,12 @@ def is_custom_model(path: str) -> bool:
 def is_saved_model(path: str) -> bool:
     """Whether there is the folder of a SavedModel."""
     return bool(tf.io.gfile.exists(tf.io.gfile.join(path, "saved_model.pb")))
+
+
+def load_saved_model(path: str) -> Any:
+    """Loads a SavedModel, whose folder may have any name."""
+    with without_patterns(os.path.join(path, "saved_model.pb")) as file:
+        return tf.saved_model.load(os.path.dirname(file))
 
 
 def check_trusted(path: str, trusts_saved_models: bool) -> None:
@@ -98,7 +106,7 @@ def _load_keras(path: str) -> tuple[tf.TensorSpec, Callable[[tf.Tensor], tf.Tens
 
 
 def _load_saved_model(path: str) -> tuple[tf.TensorSpec, Callable[[tf.Tensor], tf.Tensor]]:
-    model = tf.saved_model.load(path)
+    model = load_saved_model(path)
     if "serving_default" not in model.signatures:
         raise UserError(
             f"{path} has no signature serving_default: export it with model.export(FOLDER)."
