@@ -103,6 +103,13 @@ def test_what_cannot_be_evaluated(runs: list[str], changes: dict[str, object], w
         evaluate_runs(runs, **(OPTIONS | changes))  # type: ignore[arg-type]
 
 
+def test_the_output_is_tried_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    options = OPTIONS | {"output": str(tmp_path / "file/a.json")}
+    with pytest.raises(UserError, match=r"--output=.*file/a\.json cannot be written"):
+        evaluate_runs(["nowhere"], **options)  # type: ignore[arg-type]
+
+
 def test_an_export_alone_does_not_say_what_is_real(runs: list[str], tmp_path: Path) -> None:
     export_generator(load_generator(runs[0]), str(tmp_path / "export"))
     with pytest.raises(UserError, match="give the --config"):

@@ -33,8 +33,8 @@ def test_it_says_that_it_waits_and_sigterm_ends_it_saved(
     def slow(*given: Any) -> Iterator[Any]:
         for number, batch in enumerate(distributed_batches(*given)):
             if number == 2:
-                pid = os.getpid()
-                threading.Timer(READ_SECONDS / 2, lambda: os.kill(pid, signal.SIGTERM)).start()
+                us = (os.getpid(), signal.SIGTERM)
+                threading.Timer(READ_SECONDS / 2, os.kill, us).start()
             time.sleep(READ_SECONDS if number in (1, 2) else 0.0)
             yield batch
 

@@ -8,6 +8,7 @@ after saving.
 """
 
 import os
+import sys
 from typing import NoReturn
 
 from trainer.cli import command, help
@@ -15,6 +16,7 @@ from trainer.cli import trainer_flags as given
 from trainer.cli.compile_cache import use_compile_cache
 from trainer.cli.paths import user_path
 from trainer.cli.quiet_start import import_tensorflow
+from trainer.cli.terminal import print_if_read
 from trainer.config import Config
 from trainer.errors import UserError
 from trainer.run.phases import Phases
@@ -46,7 +48,7 @@ def _run_mode() -> None:
 def _train() -> None:
     config, run_dir = _validated_config(), _run_dir()
     phases = Phases("imports")
-    print(f"config {given.config_name()}, run directory {run_dir}", flush=True)
+    print_if_read(f"config {given.config_name()}, run directory {run_dir}", sys.stdout)
 
     if given.COMPILE_CACHE.value:
         use_compile_cache(given.COMPILE_CACHE.value)

@@ -12,6 +12,7 @@ from typing import NoReturn
 from absl import app, flags
 from absl import logging as absl_logging
 
+from trainer.cli.terminal import print_if_read
 from trainer.errors import (
     DivergedError,
     FailedRunsError,
@@ -40,16 +41,13 @@ def run(command: Callable[[], None], parse: Parser = flags.FLAGS) -> NoReturn:
 
 def answer(text: str) -> NoReturn:
     """Prints what the flags asked for, such as help, and ends the process."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:  # as in --help | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print_if_read(text, sys.stdout)
     sys.exit(0)
 
 
 def leave(exit_code: int, message: str) -> NoReturn:
     """Ends the process with a line on stderr."""
-    print(message, file=sys.stderr, flush=True)
+    print_if_read(message, sys.stderr)
     sys.exit(exit_code)
 
 
@@ -59,11 +57,10 @@ def leave_at_once(exit_code: int, message: str = "") -> NoReturn:
     All that was to be written has been. Not for a group, whose workers take leave of one another.
     """
     if message:
-        print(message, file=sys.stderr)
+        print_if_read(message, sys.stderr)
     _remove_autograph_files()
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    print_if_read("", sys.stdout, end="")
     os._exit(exit_code)
 
 
