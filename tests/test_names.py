@@ -18,15 +18,18 @@ from tests.helpers.tiny import tiny_config
 from trainer import main
 from trainer.cli import trainer_flags
 from trainer.cli.paths import user_path
+from trainer.config import Config
 from trainer.errors import UserError
 from trainer.evaluate_runs import evaluate_runs
 from trainer.report.page import write_report
 from trainer.run.checkpoints import load_generator
 from trainer.run.run_dir import grid_paths
+from trainer.run.signals import SignalWatch
 from trainer.sampling.export import export_generator
 from trainer.sampling.sampler import Sampler
 from trainer.sampling.writing import write_samples
 from trainer.storage.files import names_in
+from trainer.sweep import run_trials, trials
 from trainer.train import train
 
 NAME = "-sp ace, [1]*?{a,b}%41%s#$HOME'\"`\\u0041&;|<>!\u00e9\U0001f600\n\tline."
@@ -70,15 +73,22 @@ def test_a_name_is_only_a_name_in_every_mode(tmp_path: Path) -> None:
 
 
 def test_the_command_line_with_every_sign(tmp_path: Path) -> None:
-    """A sweep, whose run is a command of its own; the config lies there too."""
+    """The config lies there too."""
     folder = tmp_path / NAME
     folder.mkdir()
     command = command_on_20_images(folder)
-    flags = ("--sweep=seed=1", "--config.train.steps=2", f"--compile_cache={folder}/cache, a\"'")
-    command.finish(*flags, run="sweep")
-    assert (folder / "sweep/seed=1/checkpoints/step-2.index").exists()
+    command.finish("--config.train.steps=2", f"--compile_cache={folder}/cache, a\"'", run=NAME)
+    assert (folder / NAME / "checkpoints/step-2.index").exists()
     assert list((folder / "cache, a\"'").rglob("*.pb"))
     assert os.listdir(tmp_path) == [NAME]
+
+
+def test_a_sweep_in_such_a_folder(tmp_path: Path) -> None:
+    of_sweep = trials(Config(), ["seed=1"], str(tmp_path / NAME))
+    command = [sys.executable, "-c", "import sys; print(sys.argv[1])"]
+    (ended,) = run_trials(of_sweep, command, 1, SignalWatch())
+    assert ended.exit_code == 0 and os.listdir(tmp_path) == [NAME]
+    assert f"--run_dir={tmp_path / NAME}/seed=1" in Path(ended.trial.output).read_text()
 
 
 @pytest.mark.parametrize("flag", ["run_dir", "output", "compile_cache"])

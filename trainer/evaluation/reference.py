@@ -21,7 +21,8 @@ from trainer.storage.files import write_bytes
 
 log = logging.getLogger(__name__)
 
-_IMAGES_AT_MOST = 60_000  # a larger set is represented by so many of its images
+# A larger set is represented by so many of its images; enough for 50,000 samples and their floor.
+_IMAGES_AT_MOST = 120_000
 _ORDER_SEED = 0
 
 
@@ -30,7 +31,7 @@ class Reference:
     """Features of the images of a record set, in an order that is mixed once for all.
 
     Attributes:
-        features: float32 [M, D], of at most 60,000 images.
+        features: float32 [M, D], of at most 120,000 images.
         probabilities: float32 [M, K], of the extractor's classes; None where it has none.
         places: int64 [M], of the images among the records.
         memorised_threshold: distance within which 1% of all M images have another.
