@@ -18,8 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.helpers.command import Command, metrics
+from tests.helpers.command import Command
 from tests.helpers.examples import prepared
+from trainer.run.metrics_file import read_metrics
 
 SETTLED_STEPS = 2_000
 GROWTH_AT_MOST = 0.02
@@ -40,9 +41,9 @@ def sizes_by_step(process: "subprocess.Popen[str]", run: Path) -> dict[int, int]
     sizes: dict[int, int] = {}
     while process.poll() is None:
         time.sleep(0.2)
-        if (run / "metrics.jsonl").exists() and (lines := metrics(run)):
-            if size := resident_bytes(process.pid):
-                sizes[lines[-1]["step"]] = size
+        lines, size = read_metrics(str(run)), resident_bytes(process.pid)
+        if lines and size:
+            sizes[lines[-1]["step"]] = size
     return sizes
 
 

@@ -6,7 +6,6 @@ import platform
 import keras
 import tensorflow as tf
 
-
 # These choose other kernels or other mathematics, and so may change the bits of a result.
 _DECIDING = (
     *("XLA_FLAGS", "TF_XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS", "TF_DETERMINISTIC_OPS"),
