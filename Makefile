@@ -5,6 +5,7 @@
 # make soak    kill runs at random moments and compare the bits (some ten minutes)
 # make gs-soak the same on a local Google Cloud Storage that fails at random (some eight minutes)
 # make faults  let each access to a run's files fail in turn, and compare the bits
+# make harness odd configs, environments, memory over 20,000 steps (some half an hour)
 # make bench   measure beside PyTorch, JAX and Keras (on a quiet machine)
 # make clean   remove what the other targets made; runs/ and data/ stay
 
@@ -12,7 +13,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: train test extras lint soak gs-soak faults bench clean
+.PHONY: train test extras lint soak gs-soak faults harness bench clean
 
 train: $(VENV)/trainer.installed
 	$(BIN)/python -m trainer.main --config=configs/digits.py --run_dir=runs/digits
@@ -38,6 +39,11 @@ gs-soak: $(VENV)/test.installed
 
 faults: $(VENV)/test.installed
 	$(BIN)/python -m tests.faults
+
+harness: $(VENV)/test.installed
+	$(BIN)/python -m tests.any_config
+	$(BIN)/python -m tests.environments
+	$(BIN)/python -m tests.memory
 
 bench: $(VENV)/bench.installed
 	$(BIN)/python -m bench.main

@@ -47,7 +47,7 @@ class Local:
     def run(self, job: JobSpec) -> int:
         """Runs a job to its end, showing what its workers print.
 
-        SIGTERM and Ctrl-C go on to the workers, which save and end.
+        SIGTERM, SIGHUP and Ctrl-C go on to the workers, which save and end.
 
         Returns:
             The trainer's exit code.
@@ -173,7 +173,9 @@ def _passing_signals_to(group: WorkerGroup) -> Iterator[None]:
     def pass_on(number: int, _: FrameType | None) -> None:
         group.tell(number, f"told by {signal.Signals(number).name}")
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGTERM, signal.SIGINT)}
+    # SIGHUP, of a lost connection, too: the workers, in sessions of their own, would train on.
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = {number: signal.signal(number, pass_on) for number in numbers}
     try:
         yield
     finally:

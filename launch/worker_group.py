@@ -73,9 +73,12 @@ class WorkerGroup:
         for line in worker.stdout:
             text = f"{prefix}{line.decode(errors='replace').rstrip()}\n"
             with self.lock:
-                for stream in (sys.stdout, self.log):
-                    stream.write(text)
-                    stream.flush()
+                print(text, end="", file=self.log, flush=True)
+                try:
+                    print(text, end="", flush=True)
+                except OSError:
+                    # Nobody reads any more, as in `... | head`; the workers go on.
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
     def _wait(self) -> int:
         first_failure, give_up_at = 0, float("inf")

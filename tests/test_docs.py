@@ -218,7 +218,8 @@ def flags_in_sources() -> set[str]:
         for name in ("trainer", "launch", "bench", "tests")
         for path in (ROOT / name).rglob("*.py")
     )
-    found = re.findall(r'(?:DEFINE_\w+\(|add_argument\(|_add\(\s*\w+,)\s*"(?:--)?(\w+)"', sources)
+    defined = r"DEFINE_\w+\(|DEFINE\(\s*\w+\(\),|add_argument\(|_add\(\s*\w+,"
+    found = re.findall(rf'(?:{defined})\s*"(?:--)?(\w+)"', sources)
     return {*found, "help", "helpfull", "config", "version"}
 
 

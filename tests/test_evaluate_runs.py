@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
 from tests.conftest import make_strategy_of
 from tests.helpers.tiny import tiny_config
@@ -60,12 +61,38 @@ def test_two_runs_side_by_side(
 def test_a_checkpoint_by_name_and_an_export(runs: list[str], tmp_path: Path) -> None:
     export_generator(load_generator(runs[0]), str(tmp_path / "export"))
     options = OPTIONS | {"output": str(tmp_path / "a.json"), "config": read_config(runs[0])}
-    evaluate_runs([runs[0], str(tmp_path / "export")], **options)  # type: ignore[arg-type]
+    both = [runs[0], str(tmp_path / "export")]
+    with pytest.raises(UserError, match=r"export is a SavedModel, .*--trust_saved_models"):
+        evaluate_runs(both, **options)  # type: ignore[arg-type]
+    options["trusts_saved_models"] = True
+    evaluate_runs(both, **options)  # type: ignore[arg-type]
     of_run, of_export = values(tmp_path / "a.json")
     assert of_run == of_export
     options |= {"output": str(tmp_path / "b.json"), "checkpoint": "step-4"}
     evaluate_runs([runs[0]], **options)  # type: ignore[arg-type]
     assert values(tmp_path / "b.json")[0] != of_run
+
+
+def test_a_foreign_saved_model_runs_only_when_the_user_says_so(
+    runs: list[str], tmp_path: Path
+) -> None:
+    """The features of this one come with a file of the user's."""
+    images = tf.TensorSpec([None, 8, 8, 1], tf.float32)
+
+    @tf.function(input_signature=[images])
+    def spying(x: tf.Tensor) -> dict[str, tf.Tensor]:
+        tf.io.write_file(str(tmp_path / "stolen"), tf.io.read_file(__file__))
+        return {"features": tf.reduce_mean(x, [2, 3])}
+
+    tf.saved_model.save(tf.Module(), str(tmp_path / "spy"), signatures=spying)
+    config = read_config(runs[0])
+    config.evaluation.extractor = str(tmp_path / "spy")
+    options = OPTIONS | {"config": config, "output": str(tmp_path / "a.json")}
+    with pytest.raises(UserError, match=r"spy is a SavedModel, .*--trust_saved_models"):
+        evaluate_runs(runs[:1], **options)  # type: ignore[arg-type]
+    assert not (tmp_path / "stolen").exists()
+    evaluate_runs(runs[:1], **options, trusts_saved_models=True)  # type: ignore[arg-type]
+    assert (tmp_path / "stolen").exists()
 
 
 @pytest.mark.parametrize(
@@ -80,6 +107,13 @@ def test_a_checkpoint_by_name_and_an_export(runs: list[str], tmp_path: Path) -> 
 def test_what_cannot_be_evaluated(runs: list[str], changes: dict[str, object], words: str) -> None:
     with pytest.raises(UserError, match=words):
         evaluate_runs(runs, **(OPTIONS | changes))  # type: ignore[arg-type]
+
+
+def test_the_output_is_tried_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    options = OPTIONS | {"output": str(tmp_path / "file/a.json")}
+    with pytest.raises(UserError, match=r"--output=.*file/a\.json cannot be written"):
+        evaluate_runs(["nowhere"], **options)  # type: ignore[arg-type]
 
 
 def test_an_export_alone_does_not_say_what_is_real(runs: list[str], tmp_path: Path) -> None:

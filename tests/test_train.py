@@ -18,6 +18,7 @@ from tests.helpers.command import (
     metrics,
     wait_for,
 )
+from tests.helpers.environments import environments, merged
 from tests.helpers.made_up_run import Page
 
 Whole = tuple[Command, Path, str]  # with the run directory and the output
@@ -83,6 +84,19 @@ def test_a_finished_run_says_so_and_goes_on_when_asked(whole: Whole) -> None:
     before = metrics(run)
     assert "is finished: step 5 of 5" in command.finish()
     assert metrics(run) == before
+
+
+def test_no_environment_changes_the_bits(whole: Whole) -> None:
+    command, run, _ = whole
+    for number, environment in enumerate(merged(environments(command.folder))):
+        other = f"environment-{number}"
+        process = command.start(run=other, **environment)
+        output = process.communicate(timeout=300)[0]
+        assert process.returncode == 0, output
+        assert_same_run(run, command.folder / other, 5)
+        told = json.loads((command.folder / other / "environment.json").read_text())["settings"]
+        assert f"TF_ENABLE_ONEDNN_OPTS={environment['TF_ENABLE_ONEDNN_OPTS']}" in told
+    assert number == 1
 
 
 def test_killed_and_started_again_ends_the_same(whole: Whole) -> None:

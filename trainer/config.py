@@ -83,12 +83,13 @@ def _check_resolution(model: ModelConfig) -> None:
         "model.generator_filters": len(model.generator_filters) - 1,
         "model.discriminator_filters": len(model.discriminator_filters),
     }
-    for path, count in doublings.items():
-        if model.resolution % 2**count:
-            raise UserError(
-                f"model.resolution is {model.resolution}; {path} has {count} blocks and so needs "
-                f"a multiple of {2**count}: change the resolution or the number of blocks."
-            )
+    path = max(doublings, key=lambda each: doublings[each])
+    blocks = doublings[path]
+    if model.resolution % 2**blocks:
+        raise UserError(
+            f"model.resolution is {model.resolution}; {path} has {blocks} blocks and so needs a "
+            f"multiple of {2**blocks}: change the resolution or the number of blocks."
+        )
 
 
 def _check_discriminator(config: Config) -> None:
@@ -100,9 +101,10 @@ def _check_discriminator(config: Config) -> None:
             "BatchNorm makes a logit depend on the other images too; layer or none would do."
         )
     if loss.objective == "wasserstein" and loss.penalty == "none" and not model.spectral_norm:
+        penalty = "" if model.discriminator_norm == "batch" else "loss.penalty=wgan_gp or "
         raise UserError(
             "loss.objective is wasserstein with nothing that bounds D's slope, so that its loss "
-            "falls without end: set loss.penalty=wgan_gp or model.spectral_norm=true."
+            f"falls without end: set {penalty}model.spectral_norm=true."
         )
 
 

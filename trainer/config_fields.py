@@ -18,6 +18,8 @@ _HOLDS = {
     "above": operator.gt,
     "below": operator.lt,
 }
+# TensorFlow takes whole numbers as int32 and computes in float32.
+_LARGEST: dict[Any, float] = {int: 2**31 - 1, float: 3.4e38}
 _KINDS: dict[Any, str] = {
     int: "a whole number",
     float: "a number",
@@ -57,7 +59,7 @@ def config_field(
         default: the value where a config file and the command line are silent.
         help: one sentence for `--help`; units belong in the field's name.
         at_least, at_most, above, below: bounds of a number, or of every number
-            of a tuple.
+            of a tuple; no number is larger than int32 or float32 holds.
         changeable: whether a run may be resumed with another value.
     """
     bounds = {"at_least": at_least, "at_most": at_most, "above": above, "below": below}
@@ -198,6 +200,8 @@ def _check_type(path: str, field: "dataclasses.Field[Any]", value: Any) -> None:
 
 def _check_bounds(path: str, field: "dataclasses.Field[Any]", value: Any) -> None:
     bounds = field.metadata["bounds"]
+    if _item_type(field) in _LARGEST and not {"at_most", "below"} & bounds.keys():
+        bounds = bounds | {"at_most": _LARGEST[_item_type(field)]}
     # `all` of positive comparisons: NaN fails every one of them.
     if not all(_HOLDS[name](value, bound) for name, bound in bounds.items()):
         allowed = " and ".join(f"{name.replace('_', ' ')} {b}" for name, b in bounds.items())

@@ -46,16 +46,24 @@ class ModelConfig(Section):
     """Generator and discriminator."""
 
     architecture: Architecture = config_field("dcgan", "Of both networks; resnet: residual blocks.")
-    resolution: int = config_field(28, "Height and width of the images, in pixels.", at_least=1)
+    resolution: int = config_field(
+        28, "Height and width of the images, in pixels.", at_least=1, at_most=4096
+    )
     channels: int = config_field(1, "1 for grey, 3 for RGB.", at_least=1, at_most=4)
-    latent_dim: int = config_field(256, "Length of the latent vector z.", at_least=1)
+    latent_dim: int = config_field(
+        256, "Length of the latent vector z.", at_least=1, at_most=65_536
+    )
     generator_filters: tuple[int, ...] = config_field(
         (128, 96, 64),
         "Channels after the dense layer, then after each block; a block doubles the resolution.",
         at_least=1,
+        at_most=65_536,
     )
     discriminator_filters: tuple[int, ...] = config_field(
-        (64, 128), "Channels after each block; a block halves the resolution.", at_least=1
+        (64, 128),
+        "Channels after each block; a block halves the resolution.",
+        at_least=1,
+        at_most=65_536,
     )
     generator_norm: Norm = config_field("batch", "Normalisation between its layers.")
     discriminator_norm: Norm = config_field("none", "Likewise; batch goes with no penalty.")
@@ -68,10 +76,16 @@ class ModelConfig(Section):
         "resnet always resizes.",
     )
     num_classes: int = config_field(
-        0, "Above 0: a conditional model of so many classes of labels.", at_least=0
+        0,
+        "Above 0: a conditional model of so many classes of labels.",
+        at_least=0,
+        at_most=1_000_000,
     )
     class_embedding_dim: int = config_field(
-        32, "Numbers that a conditional generator appends to the latents; 0: none.", at_least=0
+        32,
+        "Numbers that a conditional generator appends to the latents; 0: none.",
+        at_least=0,
+        at_most=65_536,
     )
     dropout_rate: float = config_field(
         0.3, "Share of the discriminator's features dropped.", at_least=0, below=1
@@ -158,7 +172,10 @@ class TrainConfig(Section):
         at_least=0,
     )
     discriminator_steps: int = config_field(
-        1, "Updates of D before each of G, each with fresh images and noise.", at_least=1
+        1,
+        "Updates of D before each of G, each with fresh images and noise.",
+        at_least=1,
+        at_most=1000,
     )
     update_order: UpdateOrder = config_field(
         "alternating",
@@ -238,8 +255,8 @@ class EvaluationConfig(Section):
     extractor: str = config_field(
         "auto",
         "Features: mnist (28x28 grey), records (a classifier trained on the records by "
-        "trainer.evaluation.train_classifier), random (untrained), the path of a Keras file or "
-        "SavedModel, or auto: records where there is one, else random.",
+        "trainer.evaluation.train_classifier), random (untrained), the path of a Keras file, with "
+        "--trust_saved_models of a SavedModel, or auto: records where there is one, else random.",
         changeable=True,
     )
     best_by: RankingMeasure = config_field(

@@ -14,6 +14,7 @@ from trainer.config import Config
 from trainer.data.preparation import prepared_records
 from trainer.data.tfrecord import read_manifest
 from trainer.errors import UserError
+from trainer.evaluation.custom_model import check_trusted, is_saved_model, load_saved_model
 from trainer.evaluation.evaluate import Evaluation, Evaluator
 from trainer.evaluation.features import load_extractor
 from trainer.evaluation.reference import load_reference
@@ -36,11 +37,13 @@ def evaluate_runs(
     seed: int,
     config: Config | None,
     output: str | None,
+    trusts_saved_models: bool = False,
 ) -> None:
     """Scores run directories and SavedModels, prints the tables and writes the JSON.
 
     Left out, `count` is the config's `evaluation.images`, the config, with the records and the
-    extractor, is each run's own, and `output` is evaluation.json in the first source.
+    extractor, is each run's own, and `output` is evaluation.json in the first source. Without
+    `trusts_saved_models`, none is run, be it a source or an extractor.
 
     Raises:
         UserError: a source, a checkpoint, the records or the extractor will not do.
@@ -49,10 +52,12 @@ def evaluate_runs(
     with naming_the_output(f"--output={output}"):
         # Before the work, not after it.
         tf.io.gfile.makedirs(os.path.dirname(output or ".") or ".")
+    configs = [config or _config_of(source) for source in sources]
+    for each in (*sources, *(run_config.evaluation.extractor for run_config in configs)):
+        check_trusted(each, trusts_saved_models)
     evaluators: dict[str, Evaluator] = {}
     found = []
-    for source in sources:
-        run_config = config or _config_of(source)
+    for source, run_config in zip(sources, configs, strict=True):
         number = count or run_config.evaluation.images
         key = f"{run_config.data.records_dir} {run_config.evaluation.extractor} {number}"
         if key not in evaluators:
@@ -86,7 +91,7 @@ def comparison(evaluations: list[Evaluation]) -> str:
 
 
 def _config_of(source: str) -> Config:
-    if _is_saved_model(source):
+    if is_saved_model(source):
         raise UserError(
             f"{source} is a SavedModel, which does not say what it was trained on: give the "
             "--config whose data.records_dir holds the real images."
@@ -94,14 +99,10 @@ def _config_of(source: str) -> Config:
     return read_config(source)
 
 
-def _is_saved_model(source: str) -> bool:
-    return tf.io.gfile.exists(os.path.join(source, "saved_model.pb"))
-
-
 def _sample_signature(source: str) -> Any:
     # A damaged file can fail in as many ways as it has parts.
     try:
-        return tf.saved_model.load(source).signatures["sample"]
+        return load_saved_model(source).signatures["sample"]
     except Exception as error:
         if storage_refused(error):
             raise
@@ -121,7 +122,7 @@ def _images(
     source: str, checkpoint: str, seed: int
 ) -> tuple[str, int | None, Callable[[int], Iterator[np.ndarray]]]:
     """Name, step and blocks of images of a source."""
-    if _is_saved_model(source):
+    if is_saved_model(source):
         signature = _sample_signature(source)
         labels = set(signature.structured_input_signature[1]) - {"seed", "count"}
         extra = {name: tf.constant(-1, tf.int64) for name in labels}

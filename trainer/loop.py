@@ -20,6 +20,7 @@ from trainer.gan.build import build_gan
 from trainer.gan.gradients import Metrics
 from trainer.gan.step import AdversarialStep
 from trainer.run.checkpoints import Checkpoints
+from trainer.run.input_watch import telling_of_waits
 from trainer.run.logger import RunLogger
 from trainer.run.metrics_window import MetricsWindow
 from trainer.run.phases import Phases, scalars_of
@@ -70,7 +71,11 @@ class Run:
         config, schedule, phases = self.config, self.schedule, self.phases
         train_step, logger = self._prepare(start)
         window, step = MetricsWindow(), start
-        with SignalWatch() as signals, contextlib.closing(logger):
+        with (
+            SignalWatch() as signals,
+            contextlib.closing(logger),
+            telling_of_waits(phases, logger.message),
+        ):
             phases.enter("steps")
             while step < schedule.total_steps and not self.ended_early:
                 steps = range(step + 1, schedule.end_of_call(step) + 1)

@@ -9,12 +9,15 @@ after saving.
 
 import os
 import signal
+import sys
 from typing import NoReturn
 
 from trainer.cli import command, help
 from trainer.cli import trainer_flags as given
 from trainer.cli.compile_cache import use_compile_cache
+from trainer.cli.paths import user_path
 from trainer.cli.quiet_start import import_tensorflow
+from trainer.cli.terminal import print_if_read
 from trainer.config import Config
 from trainer.errors import UserError
 from trainer.run.phases import Phases
@@ -48,13 +51,14 @@ def _train() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     config, run_dir = _validated_config(), _run_dir()
     phases = Phases("imports")
-    print(f"config {given.config_name()}, run directory {run_dir}", flush=True)
+    print_if_read(f"config {given.config_name()}, run directory {run_dir}", sys.stdout)
 
     if given.COMPILE_CACHE.value:
         use_compile_cache(given.COMPILE_CACHE.value)
     # TensorFlow takes seconds to import; --help and a wrong flag should not.
     import_tensorflow()
     from trainer.data.preparation import check_source
+    from trainer.evaluation.custom_model import check_trusted
     from trainer.strategy import (
         is_multiworker,
         make_deterministic,
@@ -65,6 +69,8 @@ def _train() -> None:
 
     phases.enter("startup")
     check_source(config.data.records_dir, given.asked_source())
+    if config.evaluation.every_epochs:
+        check_trusted(config.evaluation.extractor, given.TRUST_SAVED_MODELS.value)
     if given.DETERMINISTIC.value:
         make_deterministic()
     strategy = make_strategy(given.STRATEGY.value, given.LOGICAL_DEVICES.value)
@@ -91,7 +97,7 @@ def _sample() -> None:
     data = read_data_record(run_dir)
     names = data.class_names if data else ()
     label = label_of(given.LABEL.value, sampler.generator.num_classes, names)
-    output = _output() or os.path.join(run_dir, SAMPLES, f"seed_{seed}.png")
+    output = given.OUTPUT.value or os.path.join(run_dir, SAMPLES, f"seed_{seed}.png")
     if steps := given.INTERPOLATION_STEPS.value:
         write_interpolations(sampler, seed, count, steps, output, label)
     else:
@@ -105,7 +111,7 @@ def _export() -> None:
     from trainer.run.run_dir import EXPORT
     from trainer.sampling.export import export_generator
 
-    output = _output() or os.path.join(_run_dir(), EXPORT)
+    output = given.OUTPUT.value or os.path.join(_run_dir(), EXPORT)
     export_generator(load_generator(_run_dir(), given.CHECKPOINT.value), output)
     print(output)
 
@@ -125,7 +131,8 @@ def _evaluate() -> None:
         count=given.COUNT.value,
         seed=given.SAMPLE_SEED.value,
         config=config,
-        output=_output(),
+        output=given.OUTPUT.value,
+        trusts_saved_models=given.TRUST_SAVED_MODELS.value,
     )
 
 
@@ -134,7 +141,7 @@ def _report() -> None:
     from trainer.report.page import write_report
     from trainer.run.run_dir import REPORT
 
-    output = _output() or os.path.join(_run_dirs()[0], REPORT)
+    output = given.OUTPUT.value or os.path.join(_run_dirs()[0], REPORT)
     write_report(_run_dirs(), output)
     print(output)
 
@@ -145,7 +152,7 @@ def _preflight() -> None:
     import_tensorflow()
     from trainer.tpu.preflight import preflight
 
-    preflight(config, given.TOPOLOGY.value, _output())
+    preflight(config, given.TOPOLOGY.value, given.OUTPUT.value)
 
 
 def _sweep() -> None:
@@ -160,27 +167,27 @@ def _sweep() -> None:
 def _validated_config() -> Config:
     config = given.CONFIG.value
     config.validate()
-    config.data.records_dir = os.path.expanduser(config.data.records_dir)
+    data, evaluation = config.data, config.evaluation
+    data.records_dir = _path("config.data.records_dir", data.records_dir)
+    evaluation.extractor = _path("config.evaluation.extractor", evaluation.extractor)
     return config
 
 
-def _output() -> str | None:
-    if given.OUTPUT.value == "":
-        raise UserError("--output is empty: give a path, or leave the flag out.")
-    path: str | None = given.OUTPUT.value
-    return path
-
-
 def _run_dir() -> str:
-    if given.RUN_DIR.value == "":
-        raise UserError("--run_dir is empty: give a folder, or leave the flag out.")
-    return given.RUN_DIR.value or given.default_run_dir()
+    return given.RUN_DIR.value or _path("run_dir", given.default_run_dir())
 
 
 def _run_dirs() -> list[str]:
     if os.path.exists(_run_dir()):
         return [_run_dir()]  # the comma is part of its name
-    return [os.path.expanduser(path) for path in _run_dir().split(",") if path]
+    return [_path("run_dir", path) for path in _run_dir().split(",") if path]
+
+
+def _path(flag: str, value: str) -> str:
+    try:
+        return user_path(value)
+    except UserError as error:
+        raise UserError(f"flag --{flag}={value}: {error}") from error
 
 
 if __name__ == "__main__":

@@ -145,23 +145,27 @@ def check_shares(config: Config, strategy: tf.distribute.Strategy) -> None:
     """Checks that the replicas can share out the batch in whole groups.
 
     Raises:
-        UserError: they cannot; names a value that would do.
+        UserError: they cannot; names values that would do.
     """
     batch, group = config.train.global_batch_size, config.group_size
     replicas = strategy.num_replicas_in_sync
+
+    def fitting(share: int) -> int:
+        return max(g for g in range(1, min(group, share) + 1) if share % g == 0)
+
     if batch % replicas:
         below = batch - batch % replicas
-        choices = " or ".join(str(b) for b in (below, below + replicas) if b)
+        batches = [b for b in (below, below + replicas) if b]
+        choices = " or ".join(map(str, batches))
+        groups = " or ".join(str(fitting(b // replicas)) for b in batches)
         raise UserError(
             f"train.global_batch_size is {batch}, which {replicas} replicas cannot share evenly; "
-            f"{choices} would do."
+            f"{choices} would do, with --config.train.group_size={groups}."
         )
     if (batch // group) % replicas:
-        share = batch // replicas
-        fitting = max(g for g in range(1, min(group, share) + 1) if share % g == 0)
         raise UserError(
             f"{replicas} replicas cannot share {batch // group} group(s) of {group} images evenly; "
-            f"--config.train.group_size={fitting} would do."
+            f"--config.train.group_size={fitting(batch // replicas)} would do."
         )
 
 

@@ -57,4 +57,4 @@ def test_the_home_folder_and_names_that_are_no_utf_8(tmp_path: Path) -> None:
     assert done.stdout == ascii(home) + "\n", done.stderr
     refused = run_python("-c", code, "--a=x\udcff", **environment)
     assert refused.returncode == 2
-    assert re.fullmatch(r"error: --a=x\\udcff is not UTF-8, .*\n", refused.stderr)
+    assert re.fullmatch(r"error: the name '--a=x\\udcff' is not UTF-8, .*\n", refused.stderr)

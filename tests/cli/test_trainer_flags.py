@@ -9,6 +9,7 @@ from configs import digits
 from tests.helpers.programs import run_python
 from trainer import main
 from trainer.cli import trainer_flags
+from trainer.cli.arguments import flags_without
 from trainer.cli.help import answer
 from trainer.cli.trainer_flags import MODES, MODES_OF
 from trainer.errors import UserError
@@ -63,6 +64,14 @@ def test_a_mode_that_needs_no_config_reads_none() -> None:
     trainer_flags.parse(["main", "--mode=sample", "--label=3"])
     assert not trainer_flags.CONFIG.present
     assert trainer_flags.default_run_dir() == "runs/digits"
+
+
+def test_a_sweep_in_a_file_of_flags_does_not_reach_its_runs(tmp_path: Path) -> None:
+    (tmp_path / "flags").write_text("--sweep=seed=1,2\n# a comment\n--deterministic\n")
+    trainer_flags.parse(["main", f"--flagfile={tmp_path / 'flags'}", "--run_dir=r"])
+    assert trainer_flags.SWEEP.value == ["seed=1,2"]
+    shared = flags_without(trainer_flags.arguments(), ("sweep", "run_dir"))
+    assert shared == ["--config=digits", "--deterministic"]
 
 
 @pytest.mark.parametrize("mode", MODES)

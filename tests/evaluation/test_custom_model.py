@@ -102,7 +102,11 @@ def test_keras_models_that_will_not_do(tmp_path: Path) -> None:
     total = keras.Model(first, keras.ops.mean(whole))
     check(total, r"gives numbers of shape \(\) for 2 images: give a model whose first output")
     untrusted = model(layer=keras.layers.Lambda(lambda x: x))
-    check(untrusted, r"own.keras cannot be loaded and run \(.*Keras's own layers without Lambda")
+    refused = r"own.keras cannot be loaded and run \(.*Keras's own layers without Lambda"
+    check(untrusted, refused)
+    program = saved("saved_model", tmp_path, model())
+    inside = keras.layers.TFSMLayer(str(program), call_endpoint="serving_default")
+    check(model(layer=inside), refused)
 
 
 def test_broken_files(tmp_path: Path) -> None:

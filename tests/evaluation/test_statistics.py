@@ -207,7 +207,9 @@ def test_too_few_samples() -> None:
 def test_check_enough_is_where_the_covariance_gets_its_full_rank() -> None:
     for count in (4, 5):
         assert np.linalg.matrix_rank(moments(normal(13, count, 5)).covariance) < 5
-        with pytest.raises(UserError, match=f"^{count} samples .* 5 features: give --count=6 or"):
+        with pytest.raises(
+            UserError, match=f"^{count} samples .* 5 features: set --config.evaluation.images=6 or"
+        ):
             check_enough(count, 5)
     assert np.linalg.matrix_rank(moments(normal(13, 6, 5)).covariance) == 5
     check_enough(6, 5)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import tensorflow as tf
@@ -33,14 +33,16 @@ class Command:
         self.config = folder / "tiny.py"
         self.config.write_text(CONFIG.format(records=records))
 
-    def start(self, *flags: str, run: str = "run", **env: str) -> subprocess.Popen[str]:
+    def start(
+        self, *flags: str, run: str = "run", output: IO[str] | int = subprocess.PIPE, **env: str
+    ) -> subprocess.Popen[str]:
         has_config = not {"--mode=sample", "--mode=export", "--mode=report"} & set(flags)
         config = [f"--config={self.config}"] if has_config else []
         command = [sys.executable, "-m", "trainer.main", *config, f"--run_dir={self.folder / run}"]
         return subprocess.Popen(
             [*command, *flags],
             env=os.environ | ENVIRONMENT | self.environment | env,
-            stdout=subprocess.PIPE,
+            stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
         )

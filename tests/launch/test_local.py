@@ -29,7 +29,8 @@ starts.write_text(starts.read_text() + "x" if starts.exists() else "x")
 word = script.split("|")[index].split(",")[len(starts.read_text()) - 1]
 print(f"start {len(starts.read_text())}: {word}", flush=True)
 if word == "wait":
-    signal.signal(signal.SIGTERM, lambda *_: (print("saved", flush=True), sys.exit(143)))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda n, _: (print("saved", flush=True), sys.exit(128 + n)))
     time.sleep(60)
     sys.exit("was not told to stop")
 if word == "die":
@@ -114,6 +115,18 @@ def test_a_signal_reaches_the_workers_and_ends_the_job(stand_in: Path) -> None:
     assert [line for line in lines.result(30) if "saved" in line]
     with pytest.raises(ServiceError, match="is not running: it has cancelled"):
         Local().cancel("mnist")
+
+
+def test_a_lost_terminal_ends_it_saved(stand_in: Path) -> None:
+    launcher = launched("--name=mnist", "--config=wait|wait", f"--run_dir={stand_in}")
+    assert launcher.stdout is not None
+    launcher.stdout.close()
+    for index in (0, 1):
+        wait_for(stand_in / f"starts-{index}", seconds=30)
+    time.sleep(0.3)  # the stand-ins set their handlers
+    launcher.send_signal(signal.SIGHUP)
+    assert launcher.wait(30) == 129
+    assert sum("saved" in line for line in Local().logs("mnist", follow=False)) == 2
 
 
 def test_after_max_hours_it_saves_and_ends(stand_in: Path) -> None:

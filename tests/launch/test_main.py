@@ -116,3 +116,31 @@ def test_help_teaches_without_any_client() -> None:
     shown = run_python("-c", code)
     assert shown.returncode == 0, shown.stderr
     assert "python -m launch.main submit --backend=local" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--backend=local"],
+        ["--backend=gke", "--image=t:1"],
+        ["--backend=skypilot", "--image=t:1"],
+        [
+            "--backend=vertex",
+            "--image=us-docker.pkg.dev/p/i/t:1",
+            "--project=p",
+            "--region=us-west4",
+        ],
+        ["--backend=tpu_vm", "--image=us-docker.pkg.dev/p/i/t:1", "--project=p", "--zone=z-a"],
+    ],
+    ids=lambda flags: flags[0],
+)
+def test_no_secret_of_the_environment_is_rendered(
+    flags: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("WANDB_API_KEY", "GOOGLE_AUTH_TOKEN_FOR_TESTING", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, "planted")
+    monkeypatch.setenv("TF_CONFIG", '{"token": "planted"}')
+    job = [*JOB[1:3], *([] if "local" in flags[0] else [JOB[4]])]
+    assert main(["render", *flags, *job]) == 0
+    rendered = capsys.readouterr()
+    assert "trainer.main" in rendered.out and "planted" not in rendered.out + rendered.err

@@ -1,3 +1,5 @@
+import base64
+import hashlib
 import json
 import math
 import os
@@ -55,16 +57,17 @@ def test_everything_that_a_run_wrote_is_on_the_page(page: Page) -> None:
     assert ["generator_filters", "8, 8, 4"] in rows and ["diff_augment", DASH] in rows
     assert ["tensorflow", "2.21.0"] in rows and ["replicas", "1"] in rows
     titles = ["fid_tiny_1a2b3c4d", "oddity", "Loss", "Gradient penalty", "Probability", "Speed"]
-    drawings = [svg.attributes["aria-label"] for svg in page.all("svg")]
+    drawings = [svg.attributes["aria-label"] for svg in page.all("svg") if not svg.classes]
     assert [label.startswith(title) for label, title in zip(drawings, titles, strict=True)]
     assert drawings[0] == "fid_tiny_1a2b3c4d over the epochs: full ends at 15"
     assert not any("differs" in row.classes for row in page.all("tr"))
-    (bar,) = page.all("div", "bar")
+    (bar,) = page.all("svg", "bar")
     assert bar.attributes["aria-label"].startswith("Where the time went: startup 10.0%, first")
-    pieces = [span for span in page.all("span") if "style" in span.attributes]
+    pieces = [rect for rect in page.all("rect") if rect.attributes["height"] == "100%"]
     # No checkpoint took any time: c5.
     assert [piece.classes for piece in pieces] == [[f"c{colour}"] for colour in (0, 1, 2, 3, 4, 6)]
-    assert pieces[3].attributes["style"] == "width:52.5%" and ["steps", "21.0 s", "52.5%"] in rows
+    assert pieces[3].attributes["x"] == "25.0%" and pieces[3].attributes["width"] == "52.5%"
+    assert ["steps", "21.0 s", "52.5%"] in rows
     assert ["startup", "4.0 s", "10.0%"] in rows and ["evaluation", "6.0 s", "15.0%"] in rows
 
 
@@ -105,7 +108,20 @@ def test_nothing_comes_from_elsewhere(page: Page) -> None:
         assert element.attributes.get("src", "data:").startswith("data:")
         if element.tag == "img":
             assert element.attributes["alt"]
-    assert "http" not in page.source and tempfile.gettempdir() not in page.source
+    assert "://" not in page.source and tempfile.gettempdir() not in page.source
+
+
+def test_the_page_forbids_all_but_its_own_style_and_script(page: Page) -> None:
+    (policy,) = (e.attributes["content"] for e in page.all("meta") if "http-equiv" in e.attributes)
+    assert page.source.index("Content-Security-Policy") < page.source.index("<style>")
+    rules = dict(rule.split(" ", 1) for rule in policy.split("; "))
+    assert rules["default-src"] == "'none'" and rules["img-src"] == "data:"
+    for rule, tag in (("style-src", "style"), ("script-src", "script")):
+        (element,) = page.all(tag)
+        digest = hashlib.sha256(element.text.encode()).digest()
+        assert rules[rule] == f"'sha256-{base64.b64encode(digest).decode()}'"
+    names = {name for element in page.elements for name in element.attributes}
+    assert not [name for name in names if name == "style" or name.startswith("on")]
 
 
 def test_text_from_a_run_is_never_markup(tmp_path: Path) -> None:

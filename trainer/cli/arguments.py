@@ -28,7 +28,7 @@ def with_values(config: _ConfigT, values: Sequence[tuple[str, str]]) -> _ConfigT
     try:
         parser(arguments)
     except flags.Error as error:
-        raise UserError(str(error)) from error
+        raise UserError(str(error).replace("\n", r"\n")) from error
     return changed.value
 
 

@@ -14,6 +14,8 @@ from typing import NoReturn
 from absl import app, flags
 from absl import logging as absl_logging
 
+from trainer.cli.paths import check_utf8
+from trainer.cli.terminal import print_if_read
 from trainer.errors import (
     DiskError,
     DivergedError,
@@ -51,16 +53,13 @@ def run(command: Callable[[], None], parse: Parser = flags.FLAGS) -> NoReturn:
 
 def answer(text: str) -> NoReturn:
     """Prints what the flags asked for, such as help, and ends the process."""
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:  # as in --help | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print_if_read(text, sys.stdout)
     sys.exit(0)
 
 
 def leave(exit_code: int, message: str) -> NoReturn:
     """Ends the process with a line on stderr."""
-    print(message, file=sys.stderr, flush=True)
+    print_if_read(message, sys.stderr)
     sys.exit(exit_code)
 
 
@@ -70,11 +69,10 @@ def leave_at_once(exit_code: int, message: str = "") -> NoReturn:
     All that was to be written has been. Not for a group, whose workers take leave of one another.
     """
     if message:
-        print(message, file=sys.stderr)
+        print_if_read(message, sys.stderr)
     _remove_autograph_files()
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    print_if_read("", sys.stdout, end="")
     os._exit(exit_code)
 
 
@@ -112,13 +110,7 @@ def _parse(parse: Parser, argv: list[str]) -> list[str]:
 
 def _read(argument: str) -> str:
     """An argument with the home folder for the ~ of --flag=~/folder, which no shell expands."""
-    try:
-        argument.encode()
-    except UnicodeEncodeError:
-        raise UserError(
-            f"{argument} is not UTF-8, as TensorFlow takes all names: rename it, or reach it by a "
-            "link of another name."
-        ) from None
+    check_utf8(argument)
     name, separator, value = argument.partition("=")
     return name + separator + os.path.expanduser(value)
 

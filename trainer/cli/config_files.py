@@ -57,7 +57,7 @@ def _find(name: str) -> Path:
             "a config is a Python file on a local disk; copy it here first, with "
             "`gcloud storage cp`."
         )
-    given = Path(name)
+    given = Path(name).expanduser()
     if name in names():
         return _OURS / f"{name}.py"
     if given.is_file():

@@ -12,6 +12,7 @@ from ml_collections import config_flags
 
 from trainer.cli import config_files
 from trainer.cli.config_parsers import register_parsers
+from trainer.cli.paths import PathParser
 from trainer.config import Config
 from trainer.config_fields import fields_of_name, is_field, unknown_field_message
 from trainer.errors import UserError
@@ -32,6 +33,7 @@ MODES_OF: dict[str, tuple[str, ...]] = {
     "label": ("sample",),
     "truncation": ("sample",),
     "interpolation_steps": ("sample",),
+    "trust_saved_models": ("train", "evaluate"),
     "sweep": ("train",),
     "sweep_processes": ("train",),
 }
@@ -49,7 +51,8 @@ CONFIG = config_flags.DEFINE_config_dataclass(
     sys_argv=_config_arguments,
 )
 MODE = flags.DEFINE_enum("mode", "train", MODES, "What to do.")
-RUN_DIR = flags.DEFINE_string(
+RUN_DIR = flags.DEFINE(
+    PathParser(),
     "run_dir",
     None,
     "Run directory, local or gs://; left out: runs/NAME, the name being the config's. evaluate "
@@ -73,7 +76,8 @@ LOGICAL_DEVICES = flags.DEFINE_integer(
 DETERMINISTIC = flags.DEFINE_bool(
     "deterministic", False, "Use only operations whose results never vary; may be slower."
 )
-COMPILE_CACHE = flags.DEFINE_string(
+COMPILE_CACHE = flags.DEFINE(
+    PathParser(),
     "compile_cache",
     None,
     "A folder where compiled programs are kept for the next start; the first is slower.",
@@ -89,7 +93,8 @@ COUNT = flags.DEFINE_integer(
 SAMPLE_SEED = flags.DEFINE_integer(
     "sample_seed", 0, "Decides the latents.", lower_bound=0, upper_bound=2**31 - 1
 )
-OUTPUT = flags.DEFINE_string(
+OUTPUT = flags.DEFINE(
+    PathParser(),
     "output",
     None,
     "sample: FILE.png (a grid), FILE.npz or a folder; left out: RUN_DIR/samples/seed_S.png. "
@@ -106,6 +111,12 @@ TRUNCATION = flags.DEFINE_float(
 )
 INTERPOLATION_STEPS = flags.DEFINE_integer(
     "interpolation_steps", 0, "Above 0: images from one latent to another.", lower_bound=0
+)
+TRUST_SAVED_MODELS = flags.DEFINE_bool(
+    "trust_saved_models",
+    False,
+    "Run SavedModels (evaluation.extractor, and what evaluate scores): they are programs, which "
+    "can read and write files. Without it they are refused.",
 )
 SWEEP = flags.DEFINE_multi_string(
     "sweep",
@@ -156,6 +167,8 @@ def parse(argv: Sequence[str]) -> list[str]:
         return flags.FLAGS(arguments)
     except flags.UnrecognizedFlagError as error:
         raise UserError(_unknown_flag(error.flagname, mode)) from error
+    except flags.Error as error:
+        raise UserError(str(error).replace("\n", r"\n")) from error
 
 
 def arguments() -> list[str]:

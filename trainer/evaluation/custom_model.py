@@ -3,18 +3,21 @@
 Images are scaled to [-1, 1], resized to the model's input (bilinear, with antialiasing: Parmar
 et al. 2022, "On Aliased Resizing and Surprising Subtleties in GAN Evaluation") and, if grey,
 repeated for a model that takes more channels. The model's first output (of a SavedModel: by
-name) is flattened and taken as features. A SavedModel is a program: load only those you trust.
+name) is flattened and taken as features. A Keras file is read in safe mode, which runs no code of
+its own; a SavedModel is a program, which `check_trusted` holds back.
 """
 
 import hashlib
 import math
 import os
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from trainer.errors import UserError
+from trainer.storage.files import without_patterns
 
 Network = Callable[[tf.Tensor], tuple[tf.Tensor, ...]]
 """From uint8 [B, H, W, C] to float features [B, D] and, of a classifier, logits [B, K]."""
@@ -22,9 +25,31 @@ Network = Callable[[tf.Tensor], tuple[tf.Tensor, ...]]
 
 def is_custom_model(path: str) -> bool:
     """Whether there is a .keras file, or the folder of a SavedModel."""
-    if path.endswith(".keras"):
-        return bool(tf.io.gfile.exists(path))
+    return is_saved_model(path) or (path.endswith(".keras") and bool(tf.io.gfile.exists(path)))
+
+
+def is_saved_model(path: str) -> bool:
+    """Whether there is the folder of a SavedModel."""
     return bool(tf.io.gfile.exists(tf.io.gfile.join(path, "saved_model.pb")))
+
+
+def load_saved_model(path: str) -> Any:
+    """Loads a SavedModel, whose folder may have any name."""
+    with without_patterns(os.path.join(path, "saved_model.pb")) as file:
+        return tf.saved_model.load(os.path.dirname(file))
+
+
+def check_trusted(path: str, trusts_saved_models: bool) -> None:
+    """Checks what may be a SavedModel before anything of it is read.
+
+    Raises:
+        UserError: it is one, and the user has not said that those may run.
+    """
+    if is_saved_model(path) and not trusts_saved_models:
+        raise UserError(
+            f"{path} is a SavedModel, a program that can read and write files: if you trust who "
+            "made it, give --trust_saved_models."
+        )
 
 
 def load_custom_model(path: str, image_shape: tuple[int, int, int]) -> tuple[str, str, Network]:
@@ -81,7 +106,7 @@ def _load_keras(path: str) -> tuple[tf.TensorSpec, Callable[[tf.Tensor], tf.Tens
 
 
 def _load_saved_model(path: str) -> tuple[tf.TensorSpec, Callable[[tf.Tensor], tf.Tensor]]:
-    model = tf.saved_model.load(path)
+    model = load_saved_model(path)
     if "serving_default" not in model.signatures:
         raise UserError(
             f"{path} has no signature serving_default: export it with model.export(FOLDER)."

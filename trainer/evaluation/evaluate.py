@@ -85,11 +85,11 @@ class Evaluator:
         Raises:
             UserError: N is too small for the extractor, or too large for the set.
         """
+        self.real, self.others, self.train = reference.split(count, flag)
         statistics.check_enough(count, reference.extractor.feature_size, flag)
         self.extractor = reference.extractor
         self.manifest_hash = reference.manifest_hash
         self.count = count
-        self.real, self.others, self.train = reference.split(count, flag)
         self.real_moments = statistics.moments(self.real.features)
         self.duplicate_threshold = duplicate_threshold(self.real.features)
         self.memorised_threshold = reference.memorised_threshold

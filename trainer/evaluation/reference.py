@@ -20,7 +20,8 @@ from trainer.storage.npz import DAMAGED_NPZ
 
 log = logging.getLogger(__name__)
 
-_IMAGES_AT_MOST = 60_000  # a larger set is represented by so many of its images
+# A larger set is represented by so many of its images; enough for 50,000 samples and their floor.
+_IMAGES_AT_MOST = 120_000
 _ORDER_SEED = 0
 
 
@@ -29,7 +30,7 @@ class Reference:
     """Features of the images of a record set, in an order that is mixed once for all.
 
     Attributes:
-        features: float32 [M, D], of at most 60,000 images.
+        features: float32 [M, D], of at most 120,000 images.
         probabilities: float32 [M, K], of the extractor's classes; None where it has none.
         places: int64 [M], of the images among the records.
         memorised_threshold: distance within which 1% of all M images have another.
@@ -51,6 +52,13 @@ class Reference:
         Raises:
             UserError: the set has too few images.
         """
+        needed = 2 * (self.extractor.feature_size + 1)
+        if len(self.features) < needed:
+            raise UserError(
+                f"the set has {len(self.features)} images, and {self.extractor.feature_size} "
+                f"features can be compared with {needed} or more: take a larger set, or an "
+                "extractor of fewer features."
+            )
         if 2 * count > len(self.features):
             raise UserError(
                 f"{count} samples are to be compared with as many real images, and with as many "

@@ -16,6 +16,11 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
+def percent(share: float) -> str:
+    """A share of 1, such as `52.5%`."""
+    return f"{100 * share:.1f}%"
+
+
 def duration(seconds: float) -> str:
     """Seconds as people say them."""
     if seconds < 60:

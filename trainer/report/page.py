@@ -1,16 +1,19 @@
 """One self-contained HTML page about a run, or about several side by side."""
 
+import base64
 import dataclasses
+import hashlib
 import os
 
 import jinja2
 import tensorflow as tf
+from markupsafe import Markup
 
 from trainer.errors import UserError
 from trainer.evaluation.measure_names import quality_metrics, short_name
 from trainer.report import sections
 from trainer.report.charts import COLOURS
-from trainer.report.formats import base64_text, breakable, duration, number
+from trainer.report.formats import base64_text, breakable, duration, number, percent
 from trainer.report.record import Records, read_run
 from trainer.storage.files import naming_the_output, write_text
 
@@ -24,7 +27,7 @@ _TEMPLATES = jinja2.Environment(
     lstrip_blocks=True,
 )
 _FILTERS = (
-    *(base64_text, breakable, duration, number, short_name),
+    *(base64_text, breakable, duration, number, percent, short_name),
     *(sections.direction, sections.quality_cells, sections.state, sections.time_parts),
 )
 _TEMPLATES.filters |= {function.__name__: function for function in _FILTERS}
@@ -57,6 +60,7 @@ def write_report(run_dirs: list[str], output: str) -> None:
 def page(records: Records) -> str:
     """The HTML text of a report; a section that has nothing to show is left out."""
     metrics = quality_metrics(record.metrics for record in records)
+    style, script = (_TEMPLATES.get_template(name).render() for name in ("style.css", "slider.js"))
     return _TEMPLATES.get_template("page.html").render(
         runs=list(enumerate(records)),
         names=[record.name for record in records],
@@ -69,4 +73,14 @@ def page(records: Records) -> str:
         speed_charts=sections.speed_charts(records),
         config=sections.config_sections(records),
         environment=sections.environment(records),
+        style=Markup(style),
+        script=Markup(script),
+        policy=f"default-src 'none'; img-src data:; style-src {_source(style)}; "
+        f"script-src {_source(script)}; base-uri 'none'; form-action 'none'",
     )
+
+
+def _source(text: str) -> str:
+    """An inline text as a Content-Security-Policy names it."""
+    digest = hashlib.sha256(text.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"

@@ -84,7 +84,7 @@ def speed_charts(records: Records) -> list[Chart]:
     return _curves(records, "Speed", "images/s", {"images/s": metric}, (0.0, fastest))
 
 
-def time_parts(record: RunRecord) -> list[tuple[int, str, float, str]]:
+def time_parts(record: RunRecord) -> list[tuple[int, str, float, float]]:
     """Where the time of a run went: colour, name, seconds and share of each part that took any.
 
     Empty for a run of a version that did not count its phases.
@@ -98,7 +98,7 @@ def time_parts(record: RunRecord) -> list[tuple[int, str, float, str]]:
     }
     total = sum(parts.values())
     return [
-        (colour, name, seconds, f"{100 * seconds / total:.1f}%")
+        (colour, name, seconds, seconds / total)
         for colour, (name, seconds) in enumerate(parts.items())
         if seconds
     ]

@@ -1,11 +1,12 @@
 """What a person sees while training: a bar on a terminal, plain lines elsewhere."""
 
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
 
 from tqdm import tqdm
+
+from trainer.cli.terminal import print_if_read
 
 _SHOWN = {
     "loss/generator": ("G", "{:.3f}"),
@@ -82,12 +83,8 @@ class Progress:
         """Prints a line without breaking the bar."""
         if not self.visible:
             return
-        try:
-            tqdm.write(text, file=sys.stdout)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # Nobody reads any more, as in `... | head`: that is no reason to lose a run.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with tqdm.external_write_mode(file=sys.stdout):
+            print_if_read(text, sys.stdout)
 
     def close(self) -> None:
         """Leaves the bar as it stands."""

@@ -1,0 +1,48 @@
+"""Paths as users give them."""
+
+import os
+
+from absl import flags
+
+from trainer.errors import UserError
+from trainer.storage.bucket import is_gs
+
+
+class PathParser(flags.ArgumentParser):
+    """Reads the value of a flag that is a path, or several."""
+
+    syntactic_help = "a path"
+
+    def parse(self, argument: str) -> str:
+        """The path as `user_path` gives it."""
+        return user_path(argument)
+
+
+def check_utf8(name: str) -> None:
+    """Refuses a name that TensorFlow cannot hold.
+
+    Raises:
+        UserError: it is not UTF-8.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise UserError(
+            f"the name {name!r} is not UTF-8, in which TensorFlow takes names: rename it, or give "
+            "a symbolic link to it."
+        ) from None
+
+
+def user_path(path: str) -> str:
+    """A path with `~` expanded, local or gs://; whatever else is in its name is part of it.
+
+    Raises:
+        UserError: it is empty, of another kind of storage, or TensorFlow cannot hold its name.
+    """
+    if not path:
+        raise UserError("it is empty: give a path, or leave it out.")
+    check_utf8(path)
+    if "://" in path and not is_gs(path):
+        kind = path.partition("://")[0]
+        raise UserError(f"{kind}:// is not known here: give a local path, or gs://.")
+    return os.path.expanduser(path)
