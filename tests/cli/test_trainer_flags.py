@@ -7,7 +7,6 @@ from absl.testing import flagsaver
 
 from configs import digits
 from tests.helpers.programs import run_python
-from trainer import main
 from trainer.cli import trainer_flags
 from trainer.cli.arguments import flags_without
 from trainer.cli.help import answer
@@ -108,6 +107,5 @@ def test_a_source_is_asked_for_on_the_command_line_alone() -> None:
 
 
 def test_an_empty_output_is_refused() -> None:
-    trainer_flags.parse(["main", "--mode=sample", "--output="])
-    with pytest.raises(UserError, match="--output is empty"):
-        main._output()
+    with pytest.raises(UserError, match="--output=: it is empty"):
+        trainer_flags.parse(["main", "--mode=sample", "--output="])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from trainer.errors import UserError
+from trainer.errors import DiskError, UserError
 from trainer.sampling.sampler import BLOCK_IMAGES, IN_TURN
 from trainer.sampling.writing import write_interpolations, write_samples
 
@@ -68,7 +68,7 @@ def test_an_interrupted_npz_leaves_nothing(
     write_samples(SAMPLER, 0, 3, str(tmp_path / "a.npz"))
     before = (tmp_path / "a.npz").read_bytes()
     monkeypatch.setattr(SAMPLER, "images", images)
-    with pytest.raises(KeyboardInterrupt if error is KeyboardInterrupt else UserError):
+    with pytest.raises(KeyboardInterrupt if error is KeyboardInterrupt else DiskError):
         write_samples(SAMPLER, 0, 5 * BLOCK_IMAGES, str(tmp_path / "a.npz"))
     assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]
     assert (tmp_path / "a.npz").read_bytes() == before
