@@ -20,7 +20,7 @@ from trainer.errors import StorageOutageError, UserError
 from trainer.run.run_dir import LOCK
 from trainer.storage import generations
 from trainer.storage.bucket import is_gs
-from trainer.storage.files import is_running
+from trainer.storage.files import is_running, naming_the_output
 
 log = logging.getLogger(__name__)
 
@@ -70,13 +70,9 @@ def locked(run_dir: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _locked_file(run_dir: str) -> Iterator[IO[bytes]]:
     path = os.path.join(run_dir, LOCK)
-    try:
+    with naming_the_output(f"--run_dir={run_dir}"):
         os.makedirs(run_dir, exist_ok=True)
         file = open(path, "a+b")  # noqa: SIM115
-    except OSError as error:
-        raise UserError(
-            f"--run_dir={run_dir} cannot be written ({error}); choose another."
-        ) from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
