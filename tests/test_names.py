@@ -128,6 +128,9 @@ def test_home_and_commas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         with flagsaver.flagsaver():
             trainer_flags.parse(["main", "--mode=report", f"--run_dir={given}"])
             assert main._run_dirs() == [f"{tmp_path}/{name}" for name in found]
+    with flagsaver.flagsaver():
+        trainer_flags.parse(["main", "--mode=report", "--run_dir=base,gs://b/run"])
+        assert main._run_dirs() == ["base", "gs://b/run"]
 
 
 def test_bytes_that_are_not_utf_8_are_told_without_a_traceback(tmp_path: Path) -> None:

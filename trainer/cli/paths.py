@@ -1,6 +1,7 @@
 """Paths as users give them."""
 
 import os
+import re
 
 from absl import flags
 
@@ -42,7 +43,8 @@ def user_path(path: str) -> str:
     if not path:
         raise UserError("it is empty: give a path, or leave it out.")
     check_utf8(path)
-    if "://" in path and not is_gs(path):
-        kind = path.partition("://")[0]
-        raise UserError(f"{kind}:// is not known here: give a local path, or gs://.")
+    # At its start alone: `runs/a,gs://bucket/b` are two paths.
+    scheme = re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", path)
+    if scheme and not is_gs(path):
+        raise UserError(f"{scheme[0]} is not known here: give a local path, or gs://.")
     return os.path.expanduser(path)
