@@ -1,11 +1,15 @@
+import os
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.programs import run_python
 
+ROOT = str(Path(__file__).parents[2])
 PROGRAM = """
 import os, signal, sys
 from trainer.cli import command
@@ -58,3 +62,27 @@ def test_the_home_folder_and_names_that_are_no_utf_8(tmp_path: Path) -> None:
     refused = run_python("-c", code, "--a=x\udcff", **environment)
     assert refused.returncode == 2
     assert re.fullmatch(r"error: the name '--a=x\\udcff' is not UTF-8, .*\n", refused.stderr)
+
+
+def test_closed_streams_are_given_to_no_file(tmp_path: Path) -> None:
+    code = """
+import logging, os, sys
+from trainer.cli import command
+
+def work():
+    print("to nobody")
+    print("to nobody", file=sys.stderr)
+    logging.getLogger("trainer").error("to nobody")
+    with open("file", "w") as file:
+        file.write(str(file.fileno() > 2))
+    sys.exit(7)
+
+command.run(work)
+"""
+    closed = f"exec '{sys.executable}' \"$0\" <&- >&- 2>&-"
+    (tmp_path / "program.py").write_text(code)
+    done = subprocess.run(
+        ["sh", "-c", closed, "program.py"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": ROOT}
+    )
+    assert done.returncode == 7
+    assert (tmp_path / "file").read_text() == "True"

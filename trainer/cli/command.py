@@ -15,7 +15,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from trainer.cli.paths import check_utf8
-from trainer.cli.terminal import print_if_read
+from trainer.cli.terminal import open_closed_streams, print_if_read
 from trainer.errors import (
     DiskError,
     DivergedError,
@@ -43,6 +43,7 @@ def run(command: Callable[[], None], parse: Parser = flags.FLAGS) -> NoReturn:
         parse: takes the arguments, the program's name first, and returns those that are no
             flags; raises UserError or absl's errors.
     """
+    open_closed_streams()
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, _interrupt)
     for stream in (sys.stdout, sys.stderr):
