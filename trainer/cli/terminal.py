@@ -28,4 +28,5 @@ def open_closed_streams() -> None:
             # The lowest one that is free.
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
         if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "w" if descriptor else "r", encoding="utf-8"))
+            stream = os.fdopen(descriptor, "w" if descriptor else "r", encoding="utf-8")
+            setattr(sys, name, stream)
