@@ -99,6 +99,7 @@ def test_a_sweep_in_such_a_folder(tmp_path: Path) -> None:
         ("a\udcff", r"the name 'a\\udcff' is not UTF-8, in which TensorFlow takes names: rename"),
         ("s3://bucket/a", "s3:// is not known here: give a local path, or gs://"),
         ("file:///a", "file:// is not known here"),
+        ("~nosuchuser/a", "~nosuchuser is nobody's home folder here: .* give ./~nosuchuser/a"),
     ],
 )
 def test_what_is_no_path_is_refused_at_once(flag: str, value: str, words: str) -> None:

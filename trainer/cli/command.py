@@ -101,7 +101,9 @@ def _parse(parse: Parser, argv: list[str]) -> list[str]:
         answer(version())
     try:
         program, *arguments = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
-        return parse([program, *map(_read, arguments)])
+        for argument in arguments:
+            check_utf8(argument)
+        return parse([program, *arguments])
     except (flags.Error, UserError) as error:
         leave(2, f"error: {error}")
     except KeyboardInterrupt:
@@ -109,13 +111,6 @@ def _parse(parse: Parser, argv: list[str]) -> list[str]:
     except SystemExit:
         # absl leaves --help with 1, which a script takes for a failure.
         sys.exit(0)
-
-
-def _read(argument: str) -> str:
-    """An argument with the home folder for the ~ of --flag=~/folder, which no shell expands."""
-    check_utf8(argument)
-    name, separator, value = argument.partition("=")
-    return name + separator + os.path.expanduser(value)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -38,7 +38,8 @@ def user_path(path: str) -> str:
     """A path with `~` expanded, local or gs://; whatever else is in its name is part of it.
 
     Raises:
-        UserError: it is empty, of another kind of storage, or TensorFlow cannot hold its name.
+        UserError: it is empty, of another kind of storage, in the home folder of nobody, or
+            TensorFlow cannot hold its name.
     """
     if not path:
         raise UserError("it is empty: give a path, or leave it out.")
@@ -47,4 +48,10 @@ def user_path(path: str) -> str:
     scheme = re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", path)
     if scheme and not is_gs(path):
         raise UserError(f"{scheme[0]} is not known here: give a local path, or gs://.")
-    return os.path.expanduser(path)
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~"):
+        raise UserError(
+            f"{path.partition('/')[0]} is nobody's home folder here: for a path of this name, give "
+            f"./{path}."
+        )
+    return expanded
