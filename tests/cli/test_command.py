@@ -59,7 +59,11 @@ def test_only_a_path_has_a_home_folder_and_only_utf_8_is_read(tmp_path: Path) ->
     done = run_python(
         "-c", code, *(f"--a={each}" for each in given), "--flagfile=~/flags", **environment
     )
-    assert done.stdout == f"{ascii(given)} {tmp_path}/y\n", done.stderr
+    assert done.stdout == f"{given!a} {tmp_path}/y\n", done.stderr
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    refused = run_python("-c", code, "--flagfile=~/binary", **environment)
+    assert refused.returncode == 2
+    assert re.fullmatch("error: what --flagfile names is no text: .*\n", refused.stderr)
     refused = run_python("-c", code, "--a=x\udcff", **environment)
     assert refused.returncode == 2
     assert re.fullmatch(r"error: the name '--a=x\\udcff' is not UTF-8, .*\n", refused.stderr)

@@ -1,34 +1,33 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from types import SimpleNamespace
+from unittest.mock import create_autospec
 
 import pytest
 
-from launch import local
+from launch.local import _passing_signals_to
+from launch.worker_group import WorkerGroup
 from trainer.run.signals import SignalWatch
 
-told: list[int] = []
-GROUP = SimpleNamespace(tell=lambda number, reason: told.append(number))
 
-
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def under_nohup() -> Iterator[None]:
-    told.clear()
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     yield
-    signal.signal(signal.SIGHUP, before)
+    assert signal.signal(signal.SIGHUP, before) == signal.SIG_IGN
 
 
-@pytest.mark.usefixtures("under_nohup")
-@pytest.mark.parametrize(
-    "watching", [SignalWatch, lambda: local._passing_signals_to(GROUP)], ids=["run", "launch"]
-)
-def test_what_is_ignored_from_the_start_stays_so(watching: type[AbstractContextManager]) -> None:
-    with watching() as watch:
+def test_a_run_goes_on_where_hang_ups_are_ignored() -> None:
+    with SignalWatch() as watch:
         os.kill(os.getpid(), signal.SIGHUP)
-        assert watch is None or watch.received is None
+        assert watch.received is None
         os.kill(os.getpid(), signal.SIGTERM)
-        assert told == [signal.SIGTERM] if watch is None else watch.received == signal.SIGTERM
-    assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+        assert watch.received == signal.SIGTERM
+
+
+def test_a_launcher_passes_no_ignored_hang_up_on() -> None:
+    group = create_autospec(WorkerGroup, instance=True)
+    with _passing_signals_to(group):
+        os.kill(os.getpid(), signal.SIGHUP)
+        os.kill(os.getpid(), signal.SIGTERM)
+    group.tell.assert_called_once_with(signal.SIGTERM, "told by SIGTERM")

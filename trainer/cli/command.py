@@ -104,8 +104,11 @@ def _parse(parse: Parser, argv: list[str]) -> list[str]:
         for argument in arguments:
             check_utf8(argument)
         return parse([program, *arguments])
+    except UnicodeDecodeError as error:
+        leave(2, f"error: what --flagfile names is no text: {error}.")
     except (flags.Error, UserError) as error:
-        leave(2, f"error: {error}")
+        # What absl says has two lines at times.
+        leave(2, f"error: {error}".replace("\n", r"\n"))
     except KeyboardInterrupt:
         leave_at_once(130, "interrupted before anything was begun.")
     except SystemExit:
