@@ -75,3 +75,17 @@ command.run(show)
     told_elsewhere = {"KERAS_BACKEND": "jax", "KERAS_HOME": str(tmp_path)}
     found = stderr_of(code.format(str(tmp_path / "mine.py")), **told_elsewhere).splitlines()
     assert found[-2:] == ["tensorflow float32 1e-07 channels_last", "float32"]
+
+
+def test_nothing_that_is_told_to_matplotlib_decides(tmp_path: Path) -> None:
+    (tmp_path / "matplotlibrc").write_bytes(b"\xff\xfe")
+    code = f"""
+import os, sys
+from trainer.cli.quiet_start import import_tensorflow
+os.chdir({str(tmp_path)!r})
+import_tensorflow()
+from matplotlib.figure import Figure
+print(Figure().dpi, os.getcwd(), file=sys.stderr)
+"""
+    found = stderr_of(code, MPLBACKEND="nonsense", MATPLOTLIBRC="matplotlibrc").splitlines()
+    assert found[-1] == f"100.0 {tmp_path}"

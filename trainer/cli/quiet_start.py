@@ -1,6 +1,7 @@
 """TensorFlow without what it prints of itself before our first line; its errors stay."""
 
 import contextlib
+import importlib
 import os
 import re
 import signal
@@ -33,7 +34,10 @@ def import_tensorflow() -> None:
     every line is shown.
     """
     os.environ.setdefault(_LEVEL, "2")
-    choose_keras_backend()
+    ignore_settings()
+    # Keras imports it. A matplotlibrc in the working folder would come first.
+    with contextlib.chdir(os.path.dirname(os.devnull)):
+        importlib.import_module("matplotlib")
     # What a config file has imported has already said all of itself.
     shows_all = "tensorflow" in sys.modules or os.environ[_LEVEL] in ("0", "1")
     with contextlib.nullcontext() if shows_all else without_known_lines():
@@ -49,12 +53,14 @@ def import_tensorflow() -> None:
     keras.config.set_dtype_policy("float32")
 
 
-def choose_keras_backend() -> None:
-    """Has Keras run on TensorFlow, whatever KERAS_BACKEND says; call it before Keras is imported.
+def ignore_settings() -> None:
+    """Sets what else the environment would choose for Keras and Matplotlib.
 
-    As a config file may do.
+    Call it before either is imported, as a config file may do.
     """
     os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ["MPLBACKEND"] = "agg"
+    os.environ["MATPLOTLIBRC"] = os.devnull
 
 
 @contextlib.contextmanager

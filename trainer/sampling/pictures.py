@@ -7,9 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
+from matplotlib.figure import Figure
 from PIL import Image
-
-from trainer.sampling.figure import Figure
 
 log = logging.getLogger(__name__)
 
