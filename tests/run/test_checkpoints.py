@@ -9,7 +9,7 @@ import tensorflow as tf
 from tests.conftest import assert_same_state, build_gan_on, make_strategy_of, run_steps
 from tests.helpers.damage import cut_short, flip_a_bit, flip_everywhere
 from tests.helpers.tiny import tiny_config
-from trainer.errors import DivergedError, UserError
+from trainer.errors import DiskError, DivergedError, UserError
 from trainer.gan.state import Gan
 from trainer.run.checkpoints import Checkpoints, find_checkpoint, load_generator
 from trainer.run.run_dir import check_run_dir, claim_run_dir, latest_checkpoint, read_config
@@ -42,8 +42,28 @@ def test_the_last_few_are_kept(gan: Gan, tmp_path: Path) -> None:
     checkpoints = Checkpoints(gan, str(tmp_path), keep=2)
     for step in (1, 2, 3):
         checkpoints.save(step)
+        (tmp_path / f"checkpoints/step-{step}.notes.txt").touch()  # the user's own
     names = {path.name for path in (tmp_path / "checkpoints").glob("*.index")}
     assert names == {"step-2.index", "step-3.index"}
+    assert len(list(tmp_path.glob("checkpoints/*.notes.txt"))) == 3
+
+
+def test_a_save_that_fails_takes_no_earlier_checkpoint_with_it(
+    gan: Gan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = Checkpoints(gan, str(tmp_path))
+    checkpoints.save(3)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("checkpoints/*")}
+
+    def fill_the_disk(path: str) -> None:
+        Path(f"{path}_temp").mkdir()
+        Path(f"{path}.data-00001-of-00002").touch()
+        raise tf.errors.ResourceExhaustedError(None, None, f"{path}; No space left on device")
+
+    monkeypatch.setattr(checkpoints.checkpoint, "write", fill_the_disk)
+    with pytest.raises(DiskError):
+        checkpoints.save(3)
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("checkpoints/*")} == before
 
 
 DAMAGES = {

@@ -14,6 +14,7 @@ from trainer.run.run_dir import (
     BEST,
     CHECKPOINT_LIST,
     CHECKPOINTS,
+    checkpoint_files,
     checkpoints_in,
     latest_checkpoint,
     newest_in,
@@ -170,15 +171,18 @@ class Checkpoints:
         # Without it, `restore` would miss it.
         self.checkpoint.save_counter.assign_add(1)
         names = [*(each for each in before if each != newest), newest]
+        earlier = checkpoint_files(folder, newest)
         try:
             with naming_the_disk(folder, self.gan.saved_bytes):
                 self.checkpoint.write(os.path.join(folder, newest))
                 # The list first: it never names what is gone.
                 self._write_list(folder, names[-keep:])
         except DiskError:
-            _remove(folder, f"{newest}.", f"{newest}_temp")
+            made = [file for file in checkpoint_files(folder, newest) if file not in earlier]
+            _remove(folder, *made, f"{newest}_temp")
             raise
-        _remove(folder, *(f"{each}." for each in names[:-keep]))
+        for old in names[:-keep]:
+            _remove(folder, *checkpoint_files(folder, old))
 
     def _write_list(self, folder: str, names: list[str]) -> None:
         lines = [f'model_checkpoint_path: "{names[-1]}"']
@@ -186,7 +190,7 @@ class Checkpoints:
         write_text(os.path.join(folder, CHECKPOINT_LIST), "\n".join(lines) + "\n")
 
 
-def _remove(folder: str, *prefixes: str) -> None:
+def _remove(folder: str, *names: str) -> None:
     for name in names_in(folder):
-        if name.startswith(prefixes):
+        if name in names:
             remove(os.path.join(folder, name))

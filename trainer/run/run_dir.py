@@ -113,6 +113,12 @@ def checkpoints_in(folder: str) -> list[str]:
     return [os.path.join(folder, name) for name in names]
 
 
+def checkpoint_files(folder: str, name: str) -> list[str]:
+    """Names of the files of a checkpoint such as `step-3`; not all that begins as they do."""
+    found = [(file, _CHECKPOINT_FILE.fullmatch(file)) for file in names_in(folder)]
+    return [file for file, match in found if match and match[1] == name]
+
+
 def read_config(run_dir: str) -> Config:
     """The config that a run was started with.
 
