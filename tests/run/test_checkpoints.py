@@ -168,6 +168,24 @@ def test_a_list_that_cannot_be_read_is_made_anew(
     assert Checkpoints(gan, str(tmp_path)).restore() == 3
 
 
+def test_a_newer_checkpoint_that_the_list_lacks_is_taken(
+    gan: Gan, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, checkpoints = tmp_path / "checkpoints", Checkpoints(gan, str(tmp_path), keep=3)
+    for step in (8, 9):
+        checkpoints.save(step)
+    earlier = (folder / "checkpoint").read_bytes()
+    checkpoints.save(10)
+    (folder / "checkpoint").write_bytes(earlier)
+    (folder / "step-11.index").touch()
+    assert latest_checkpoint(str(tmp_path)) == str(folder / "step-10")
+    assert "lacks step-10" in caplog.text
+    checkpoints.save(12)
+    assert sorted(path.stem for path in folder.glob("step-*.data-*")) == [
+        *("step-10", "step-12", "step-9")
+    ]
+
+
 @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES])
 def test_a_checkpoint_on_a_disk_that_refuses_is_not_set_aside(
     gan: Gan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int

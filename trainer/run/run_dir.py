@@ -96,21 +96,31 @@ def checkpoints_in(folder: str) -> list[str]:
     """Paths of the checkpoints of a folder, oldest first, in the order of its list.
 
     Each has a file there, but may lack another. A list that cannot be read is made up from the
-    names of the files.
+    names of the files, and one that lacks newer whole checkpoints is completed: a kill may have
+    come before it was written.
     """
     # Not tf.train.get_checkpoint_state, to which a list that it cannot read is no list.
     files = names_in(folder)
-    there = {found[1] for file in files if (found := _CHECKPOINT_FILE.fullmatch(file))}
+    found = [match for file in files if (match := _CHECKPOINT_FILE.fullmatch(file))]
+    index = {match[1] for match in found if match[2] == "index"}
+    data = {match[1] for match in found if match[2] != "index"}
     text = ""
     if CHECKPOINT_LIST in files:
         with tf.io.gfile.GFile(os.path.join(folder, CHECKPOINT_LIST), "rb") as file:
             text = file.read().decode(errors="replace")
-    names = [name for name in _LISTED.findall(text) if name in there]
-    whole = [name for name in there if f"{name}.index" in files]
-    if whole and not names:
+    names = [name for name in _LISTED.findall(text) if name in index | data]
+    if index and not names:
         log.warning("the list of checkpoints in %s is missing or damaged and made anew", folder)
-        names = sorted(whole, key=lambda name: int(name.partition("-")[2]))
+        names = sorted(index, key=_step)
+    elif newer := [name for name in index & data if _step(name) > _step(names[-1])]:
+        newer.sort(key=_step)
+        log.warning("the list of checkpoints in %s lacks %s: taken", folder, ", ".join(newer))
+        names += newer
     return [os.path.join(folder, name) for name in names]
+
+
+def _step(name: str) -> int:
+    return int(name.removeprefix("step-"))
 
 
 def checkpoint_files(folder: str, name: str) -> list[str]:
