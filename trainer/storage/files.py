@@ -75,7 +75,7 @@ def naming_the_output(given: str) -> Iterator[None]:
         DiskError: the disk refuses.
     """
     try:
-        with naming_the_disk():
+        with naming_the_disk(re.sub(r"^--\w+=", "", given)):
             yield
     except (tf.errors.OpError, OSError) as error:
         why = str(error).splitlines()[0]
