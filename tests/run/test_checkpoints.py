@@ -133,6 +133,19 @@ def test_another_model_is_refused_with_every_difference(gan: Gan, tmp_path: Path
     assert read_config(str(tmp_path)) == tiny_config()
 
 
+def test_a_checkpoint_of_another_model_is_told_and_stays(gan: Gan, tmp_path: Path) -> None:
+    other = tiny_config()
+    other.model.latent_dim += 1
+    claim_run_dir(str(tmp_path), other, {})
+    Checkpoints(gan, str(tmp_path)).save(3)
+    before = sorted(tmp_path.rglob("*"))
+    fresh = build_gan_on(other, make_strategy_of(1))
+    for read in (Checkpoints(fresh, str(tmp_path)).restore, lambda: load_generator(str(tmp_path))):
+        with pytest.raises(UserError, match=r"checkpoints/step-3 is of another model \("):
+            read()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_weights_that_are_not_finite_are_named(tmp_path: Path) -> None:
     gan = trained_gan(0)
     checkpoints = Checkpoints(gan, str(tmp_path))

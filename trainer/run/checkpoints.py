@@ -55,7 +55,8 @@ def load_generator(run_dir: str, name: str = "") -> Generator:
     """The generator of a checkpoint that `find_checkpoint` finds: its average if there is one.
 
     Raises:
-        UserError: the directory holds no run, or not this checkpoint, or it is damaged.
+        UserError: the directory holds no run, or not this checkpoint, or it is damaged or
+            of another model.
     """
     config = read_config(run_dir)
     generator = build_generator(config)
@@ -70,7 +71,17 @@ def load_generator(run_dir: str, name: str = "") -> Generator:
         others = " or ".join(_names(run_dir, but=path))
         mend = f"give --checkpoint={others} instead" if others else "train on to write another"
         raise UserError(f"{damage(path)}; {mend}.") from error
+    except ValueError as error:
+        raise _of_another_model(path, error) from error
     return generator
+
+
+def _of_another_model(path: str, error: ValueError) -> UserError:
+    """The error for a checkpoint with tensors of other shapes, which is whole."""
+    return UserError(
+        f"{path} is of another model ({str(error).splitlines()[0].rstrip('.')}): put back the "
+        "checkpoints that belong to the run's config.json, or choose another --run_dir."
+    )
 
 
 def _names(run_dir: str, but: str = "") -> list[str]:
@@ -99,7 +110,7 @@ class Checkpoints:
             Its step, or None where there is no checkpoint.
 
         Raises:
-            UserError: there are checkpoints, and all are damaged.
+            UserError: there are checkpoints, and all are damaged, or one is of another model.
         """
         paths = checkpoints_in(os.path.join(self.run_dir, CHECKPOINTS))
         for number, path in reversed(list(enumerate(paths))):
@@ -110,6 +121,8 @@ class Checkpoints:
                 if storage_refused(error):
                     raise
                 continue
+            except ValueError as error:
+                raise _of_another_model(path, error) from error
             if self.chief:
                 self._set_aside(paths[number + 1 :], paths[: number + 1])
             return int(self.gan.step.numpy())
