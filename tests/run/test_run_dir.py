@@ -11,7 +11,13 @@ from tests.helpers.tiny import tiny_config
 from trainer.errors import UserError
 from trainer.run.checkpoints import Checkpoints, find_checkpoint
 from trainer.run.metrics_file import MetricsFile
-from trainer.run.run_dir import claim_run_dir, grid_paths, latest_checkpoint, read_config
+from trainer.run.run_dir import (
+    check_run_dir,
+    claim_run_dir,
+    grid_paths,
+    latest_checkpoint,
+    read_config,
+)
 from trainer.run.tensorboard import TensorBoardWriter
 from trainer.storage.files import temporary_name
 
@@ -75,6 +81,22 @@ def test_only_what_this_program_left_is_removed(tmp_path: Path) -> None:
     claim_run_dir(str(tmp_path), tiny_config(), {})
     assert all((tmp_path / name).exists() for name in theirs)
     assert not any((tmp_path / name).exists() for name in ours)
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "samples", "tensorboard", "best"])
+def test_a_file_in_place_of_a_folder_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(UserError, match=f"{tmp_path}/{name} is a file where a run has a folder"):
+        check_run_dir(str(tmp_path), tiny_config())
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "metrics.jsonl", "losses.png", "report.html", "checkpoints/checkpoint"]
+)
+def test_a_folder_in_place_of_a_file_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir(parents=True)
+    with pytest.raises(UserError, match=f"{tmp_path}/{name} is a folder where a run has a file"):
+        check_run_dir(str(tmp_path), tiny_config())
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"model": 3}', "\x00"])

@@ -37,19 +37,22 @@ SWEEP = "sweep.md"
 """What came of a sweep, beside the folders of its runs."""
 LOCK = "run.lock"
 
-_FILES = (
-    *(CONFIG, ENVIRONMENT, DATA, METRICS, LOSSES, TIMELAPSE, NEAREST),
-    *(QUALITY_FLOOR, EVALUATION, REPORT, SWEEP, EXPORT),
-)
 CHECKPOINT_LIST = "checkpoint"
 """Where TensorFlow too looks for the checkpoints of a folder."""
+
+_FILES = (
+    *(CONFIG, ENVIRONMENT, DATA, METRICS, LOSSES, TIMELAPSE, NEAREST),
+    *(QUALITY_FLOOR, EVALUATION, REPORT, SWEEP),
+)
+_FOLDERS = (CHECKPOINTS, BEST, TENSORBOARD, SAMPLES)
+_LISTS = tuple(os.path.join(folder, CHECKPOINT_LIST) for folder in (CHECKPOINTS, BEST))
 
 _CHECKPOINT_FILE = re.compile(r"(step-\d+)\.(index|data-\d+-of-\d+)")
 _LISTED = re.compile(r'^all_model_checkpoint_paths: "(?:.*/)?(step-\d+)"$', re.MULTILINE)
 _GRID = re.compile(r"epoch_(\d+)\.png")
 # What this program writes under a temporary name, by the folder in the run directory.
 _TEMPORARY = {
-    "": re.compile("|".join(map(re.escape, _FILES))),
+    "": re.compile("|".join(map(re.escape, (*_FILES, EXPORT)))),
     SAMPLES: re.compile(r"(epoch|seed)_\d+\.png"),
     CHECKPOINTS: re.compile(CHECKPOINT_LIST),
     BEST: re.compile(CHECKPOINT_LIST),
@@ -173,12 +176,15 @@ def check_run_dir(run_dir: str, config: Config) -> None:
     """Checks that a run with this config may write to, or go on in, the directory.
 
     Raises:
-        UserError: it cannot be written (gs:// only), or holds checkpoints of a run that differs
-            in more than a resumed run may change; names every field that differs.
+        UserError: it cannot be written (gs:// only), has a folder in place of a file or the other
+            way round, or holds checkpoints of a run that differs in more than a resumed run may
+            change; names every field that differs.
         StorageOutageError: Google Cloud Storage does not answer.
     """
     if is_gs(run_dir):
         check_writable(run_dir)
+    else:
+        _check_kinds(run_dir)
     if latest_checkpoint(run_dir) is None:
         return
     conflicts = resume_conflicts(read_config(run_dir), config)
@@ -187,6 +193,20 @@ def check_run_dir(run_dir: str, config: Config) -> None:
             f"{run_dir} holds a run with another config, which cannot go on with this one: "
             f"{'; '.join(conflicts)}. Choose another --run_dir, or give the run's own values."
         )
+
+
+def _check_kinds(run_dir: str) -> None:
+    """Or it would be seen when they are written, some only after hours of training."""
+    for names, wrong, kind, other in (
+        (_FOLDERS, os.path.isfile, "file", "folder"),
+        ((*_FILES, *_LISTS), os.path.isdir, "folder", "file"),
+    ):
+        for path in (os.path.join(run_dir, name) for name in names):
+            if wrong(path):
+                raise UserError(
+                    f"{path} is a {kind} where a run has a {other}: move it away, or choose "
+                    "another --run_dir."
+                )
 
 
 def _remove_leftovers(run_dir: str) -> None:

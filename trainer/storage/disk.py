@@ -77,7 +77,8 @@ def amount(size: int) -> str:
 def _refusal(error: BaseException) -> tuple[str, int] | None:
     """The path, empty where it is not told, and the errno of an error that a disk made."""
     if isinstance(error, OSError):
-        return (str(error.filename or ""), error.errno) if error.errno in _NUMBERS.values() else None
+        known = error.errno in _NUMBERS.values()
+        return (str(error.filename or ""), error.errno) if known else None
     if "OpError" not in {kind.__name__ for kind in type(error).mro()}:
         return None
     found = _TOLD.search(str(error))
