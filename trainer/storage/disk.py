@@ -77,8 +77,8 @@ def amount(size: int) -> str:
 def _refusal(error: BaseException) -> tuple[str, int] | None:
     """The path, empty where it is not told, and the errno of an error that a disk made."""
     if isinstance(error, OSError):
-        known = error.errno in _NUMBERS.values()
-        return (str(error.filename or ""), error.errno) if known else None
+        number = error.errno or 0
+        return (str(error.filename or ""), number) if number in _NUMBERS.values() else None
     if "OpError" not in {kind.__name__ for kind in type(error).mro()}:
         return None
     found = _TOLD.search(str(error))
