@@ -97,6 +97,9 @@ def test_a_folder_in_place_of_a_file_is_refused(name: str, tmp_path: Path) -> No
     (tmp_path / name).mkdir(parents=True)
     with pytest.raises(UserError, match=f"{tmp_path}/{name} is a folder where a run has a file"):
         check_run_dir(str(tmp_path), tiny_config())
+    if name == "config.json":
+        with pytest.raises(UserError, match=r"config\.json is damaged"):
+            read_config(str(tmp_path))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"model": 3}', "\x00"])

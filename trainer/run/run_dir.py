@@ -148,7 +148,10 @@ def read_config(run_dir: str) -> Config:
         return config
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        *(ValueError, TypeError, AttributeError, RecursionError),
+        tf.errors.FailedPreconditionError,  # a folder
+    ) as error:
         raise UserError(
             f"{path} is damaged ({type(error).__name__}: {error}): write it anew by giving the "
             "run's own command, or choose another --run_dir."
