@@ -61,9 +61,10 @@ def test_errors_of_python_and_of_tensorflow(number: int, words: str, tmp_path: P
         with pytest.raises(DiskError) as caught, given:
             raise OSError(number, why)  # as a write has it
         assert re.sub(r"[\d.]+ GB free", "", str(caught.value)) == told[0]
-    with pytest.raises(DiskError) as caught, naming_the_disk():
-        raise OSError(number, why)
-    assert os.getcwd() not in str(caught.value) and " free" not in str(caught.value)
+    for elsewhere in ("", "gs://bucket/a"):
+        with pytest.raises(DiskError) as caught, naming_the_disk(elsewhere):
+            raise OSError(number, why)
+        assert os.getcwd() not in str(caught.value) and " free" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["", "/a.npz"])

@@ -11,6 +11,7 @@ import shutil
 from collections.abc import Iterator
 
 from trainer.errors import DiskError
+from trainer.storage.bucket import is_gs
 from trainer.storage.bucket_errors import is_at_fault
 
 _FULL = {
@@ -86,8 +87,8 @@ def _refusal(error: BaseException) -> tuple[str, int] | None:
 
 
 def _sentence(path: str, number: int, needed_bytes: int) -> str:
-    # Without a path nobody knows which disk it is: not that of the current folder.
-    folder = _folder_there(path) if path else ""
+    # Without a local path nobody knows which disk it is: not that of the current folder.
+    folder = _folder_there(path) if path and not is_gs(path) else ""
     if number in _FULL:
         why, mend = _FULL[number]
         sizes = [f"{amount(needed_bytes)} needed"] * bool(needed_bytes)
