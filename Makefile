@@ -5,7 +5,7 @@
 # make soak    kill runs at random moments and compare the bits (some ten minutes)
 # make gs-soak the same on a local Google Cloud Storage that fails at random (some eight minutes)
 # make faults  let each access to a run's files fail in turn, and compare the bits
-# make harness odd configs, environments, memory over 20,000 steps (some half an hour)
+# make harness odd configs, environments, memory over 20,000 steps (the last takes long)
 # make bench   measure beside PyTorch, JAX and Keras (on a quiet machine)
 # make clean   remove what the other targets made; runs/ and data/ stay
 

@@ -32,7 +32,7 @@ def differs(command: Command, name: str, environment: Environment) -> str:
 def main() -> int:
     """Runs the table in a temporary folder."""
     with tempfile.TemporaryDirectory() as folder:
-        command = command_on_20_images(Path(folder))
+        command = command_on_20_images(Path(folder), xla=True)
         command.finish(run="plain")
         found = {}
         for name, environment in environments(command.folder).items():

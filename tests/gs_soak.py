@@ -80,12 +80,12 @@ def main() -> None:
         "--config.train.grid_every_epochs=50",
     ]
     with tempfile.TemporaryDirectory() as folder, LocalGcs() as gcs:
-        command = command_on_20_images(Path(folder))
+        command = command_on_20_images(Path(folder), xla=True)
         print(f"the straight run of {given.steps} steps ...", flush=True)
         command.finish(*flags, run="straight")
         upload(Path(folder, "records"), client_of(gcs), RECORDS)
         cache = {"TRAINER_CACHE_DIR": f"{gcs.certificate.parent}/cache"}
-        command = Command(Path(folder), RECORDS, **gcs.environment, **cache)
+        command = Command(Path(folder), RECORDS, xla=True, **gcs.environment, **cache)
         gcs.random_share = given.fault_share
         kill_repeatedly(command, gcs, [*flags, f"--run_dir={RUN}"], given.kills)
         command.finish(*flags, f"--run_dir={RUN}", seconds=900)

@@ -89,7 +89,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         shape = (2 * arguments.samples, 8, 8, 1)
         images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-        command = Command(Path(folder), prepared(Path(folder), images))
+        command = Command(Path(folder), prepared(Path(folder), images), xla=True)
         grows = training_grows(command, arguments.steps)
         return grows or evaluation_is_large(command, arguments.samples)
 

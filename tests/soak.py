@@ -66,7 +66,7 @@ def main() -> None:
         worker_steps=(3_000, "of the two-process run"),
     )
     with tempfile.TemporaryDirectory() as folder:
-        command = command_on_20_images(Path(folder))
+        command = command_on_20_images(Path(folder), xla=True)
         soak(command, arguments.kills, arguments.steps, processes=1)
         soak(command, arguments.worker_kills, arguments.worker_steps, processes=2)
 

@@ -112,6 +112,8 @@ def test_what_cannot_be_evaluated(runs: list[str], changes: dict[str, object], w
 def test_the_output_is_tried_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     options = OPTIONS | {"output": str(tmp_path / "file/a.json")}
+    with pytest.raises(UserError, match=r"--output=.* is a folder"):
+        evaluate_runs(["none"], **OPTIONS | {"output": str(tmp_path)})  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"--output=.*file/a\.json cannot be written"):
         evaluate_runs(["nowhere"], **options)  # type: ignore[arg-type]
 

@@ -43,6 +43,7 @@ def run(noisy_records: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def evaluate(run: Path, **changes: Any) -> None:
     options = {"checkpoint": "", "count": 130, "seed": 3, "config": None, "output": None}
+    options |= {"trusts_saved_models": True}
     evaluate_runs([str(run)], **(options | changes))  # type: ignore[arg-type]
 
 

@@ -32,7 +32,7 @@ MANY_OPTIONS = [
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
-    return command_on_20_images(tmp_path_factory.mktemp("same"))
+    return command_on_20_images(tmp_path_factory.mktemp("same"), xla=True)
 
 
 @pytest.fixture(scope="module")

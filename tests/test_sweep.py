@@ -58,7 +58,13 @@ def test_the_ranking_has_mean_and_spread_over_seeds(tmp_path: Path) -> None:
         run = tmp_path / f"{rate}-{seed}"
         run.mkdir()
         lines = [
-            {"step": step, "loss/generator": step, "quality/fid_x": fid, "quality/kid_x": 0}
+            {
+                "step": step,
+                "epoch": step,
+                "loss/generator": step,
+                "quality/fid_x": fid,
+                "quality/kid_x": 0,
+            }
             for step, fid in enumerate(scores, start=1)
         ]
         (run / "metrics.jsonl").write_text("".join(f"{json.dumps(line)}\n" for line in lines))

@@ -27,7 +27,7 @@ Whole = tuple[Command, Path, str]  # with the run directory and the output
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     """A run that was never stopped: 20 images, batches of 8, 2 epochs, so 5 steps."""
-    command = command_on_20_images(tmp_path_factory.mktemp("whole"))
+    command = command_on_20_images(tmp_path_factory.mktemp("whole"), xla=True)
     return command, command.folder / "run", command.finish()
 
 

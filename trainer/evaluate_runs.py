@@ -52,6 +52,8 @@ def evaluate_runs(
     with naming_the_output(f"--output={output}"):
         # Before the work, not after it.
         tf.io.gfile.makedirs(os.path.dirname(output or ".") or ".")
+    if tf.io.gfile.isdir(path):
+        raise UserError(f"--output={path} is a folder: give the name of a file, FILE.json.")
     configs = [config or _config_of(source) for source in sources]
     for each in (*sources, *(run_config.evaluation.extractor for run_config in configs)):
         check_trusted(each, trusts_saved_models)

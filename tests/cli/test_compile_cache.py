@@ -8,7 +8,7 @@ from trainer.cli.compile_cache import use_compile_cache
 
 
 def test_kept_programs_are_found_again_and_give_the_same_bits(tmp_path: Path) -> None:
-    command, cache = command_on_20_images(tmp_path), tmp_path / "my cache"
+    command, cache = command_on_20_images(tmp_path, xla=True), tmp_path / "my cache"
     flags = (f"--compile_cache={cache}", "--config.train.steps=3")
     command.finish("--config.train.steps=3", run="plain")
     command.finish(*flags, run="first")

@@ -208,9 +208,9 @@ def test_check_enough_is_where_the_covariance_gets_its_full_rank() -> None:
     for count in (4, 5):
         assert np.linalg.matrix_rank(moments(normal(13, count, 5)).covariance) < 5
         with pytest.raises(
-            UserError, match=f"^{count} samples .* 5 features: set --config.evaluation.images=6 or"
+            UserError, match=f"^{count} samples .* 5 features: give --config.evaluation.images=6 or"
         ):
-            check_enough(count, 5)
+            check_enough(count, 5, "--config.evaluation.images")
     assert np.linalg.matrix_rank(moments(normal(13, 6, 5)).covariance) == 5
     check_enough(6, 5)
 

@@ -28,8 +28,10 @@ ENVIRONMENT = {"PYTHONPATH": os.getcwd(), "TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAG
 class Command:
     """The trainer's command line on a folder of its own."""
 
-    def __init__(self, folder: Path, records: str, **environment: str) -> None:
+    def __init__(self, folder: Path, records: str, xla: bool = False, **environment: str) -> None:
+        """`xla`: compile the step, which takes seconds that most tests need not wait."""
         self.folder, self.environment = folder, environment
+        self.jit = f"--config.train.jit_compile={str(xla).lower()}"
         self.config = folder / "tiny.py"
         self.config.write_text(CONFIG.format(records=records))
 
@@ -37,7 +39,7 @@ class Command:
         self, *flags: str, run: str = "run", output: IO[str] | int = subprocess.PIPE, **env: str
     ) -> subprocess.Popen[str]:
         has_config = not {"--mode=sample", "--mode=export", "--mode=report"} & set(flags)
-        config = [f"--config={self.config}"] if has_config else []
+        config = [f"--config={self.config}", self.jit] if has_config else []
         command = [sys.executable, "-m", "trainer.main", *config, f"--run_dir={self.folder / run}"]
         return subprocess.Popen(
             [*command, *flags],
@@ -75,10 +77,10 @@ def weights(run: Path, step: int) -> dict[str, np.ndarray]:
     return {name: reader.get_tensor(name) for name in names if "save_counter" not in name}
 
 
-def command_on_20_images(folder: Path) -> Command:
+def command_on_20_images(folder: Path, xla: bool = False) -> Command:
     """The tiny config on 20 random images of 8x8x1 of two classes in 2 shards."""
     images = np.random.default_rng(0).integers(0, 256, (20, 8, 8, 1), dtype=np.uint8)
-    return Command(folder, prepared(folder, images, np.arange(20) % 2))
+    return Command(folder, prepared(folder, images, np.arange(20) % 2), xla)
 
 
 def wait_for(path: Path, seconds: float = 120) -> None:

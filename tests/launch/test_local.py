@@ -163,7 +163,7 @@ def test_render_is_what_a_shell_takes() -> None:
 
 def test_a_killed_worker_of_a_real_training(tmp_path: Path) -> None:
     """The group starts again, finishes, and has computed what one process computes."""
-    trainer = command_on_20_images(tmp_path)
+    trainer = command_on_20_images(tmp_path, xla=True)
     flags = ["--config.train.steps=300", "--config.train.checkpoint_every_steps=20"]
     run_dir = f"--run_dir={tmp_path / 'two'}"
     launcher = launched(f"--config={trainer.config}", run_dir, "--", *flags)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from tests.conftest import assert_same_state, build_gan_on, make_strategy_of, run_steps
 from tests.helpers.damage import cut_short, flip_a_bit, flip_everywhere
 from tests.helpers.tiny import tiny_config
-from trainer.errors import DivergedError, UserError
+from trainer.errors import DiskError, DivergedError, UserError
 from trainer.gan.state import Gan
 from trainer.run.checkpoints import Checkpoints, find_checkpoint, load_generator
 from trainer.run.run_dir import check_run_dir, claim_run_dir, latest_checkpoint, read_config
@@ -42,8 +42,28 @@ def test_the_last_few_are_kept(gan: Gan, tmp_path: Path) -> None:
     checkpoints = Checkpoints(gan, str(tmp_path), keep=2)
     for step in (1, 2, 3):
         checkpoints.save(step)
+        (tmp_path / f"checkpoints/step-{step}.notes.txt").touch()  # the user's own
     names = {path.name for path in (tmp_path / "checkpoints").glob("*.index")}
     assert names == {"step-2.index", "step-3.index"}
+    assert len(list(tmp_path.glob("checkpoints/*.notes.txt"))) == 3
+
+
+def test_a_save_that_fails_takes_no_earlier_checkpoint_with_it(
+    gan: Gan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = Checkpoints(gan, str(tmp_path))
+    checkpoints.save(3)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("checkpoints/*")}
+
+    def fill_the_disk(path: str) -> None:
+        Path(f"{path}_temp").mkdir()
+        Path(f"{path}.data-00001-of-00002").touch()
+        raise tf.errors.ResourceExhaustedError(None, None, f"{path}; No space left on device")
+
+    monkeypatch.setattr(checkpoints.checkpoint, "write", fill_the_disk)
+    with pytest.raises(DiskError):
+        checkpoints.save(3)
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("checkpoints/*")} == before
 
 
 DAMAGES = {
@@ -113,6 +133,19 @@ def test_another_model_is_refused_with_every_difference(gan: Gan, tmp_path: Path
     assert read_config(str(tmp_path)) == tiny_config()
 
 
+def test_a_checkpoint_of_another_model_is_told_and_stays(gan: Gan, tmp_path: Path) -> None:
+    other = tiny_config()
+    other.model.latent_dim += 1
+    claim_run_dir(str(tmp_path), other, {})
+    Checkpoints(gan, str(tmp_path)).save(3)
+    before = sorted(tmp_path.rglob("*"))
+    fresh = build_gan_on(other, make_strategy_of(1))
+    for read in (Checkpoints(fresh, str(tmp_path)).restore, lambda: load_generator(str(tmp_path))):
+        with pytest.raises(UserError, match=r"checkpoints/step-3 is of another model \("):
+            read()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_weights_that_are_not_finite_are_named(tmp_path: Path) -> None:
     gan = trained_gan(0)
     checkpoints = Checkpoints(gan, str(tmp_path))
@@ -146,6 +179,24 @@ def test_a_list_that_cannot_be_read_is_made_anew(
     list_file.unlink() if content is None else list_file.write_bytes(content)
     assert latest_checkpoint(str(tmp_path)) == str(tmp_path / "checkpoints/step-10")
     assert Checkpoints(gan, str(tmp_path)).restore() == 3
+
+
+def test_a_newer_checkpoint_that_the_list_lacks_is_taken(
+    gan: Gan, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder, checkpoints = tmp_path / "checkpoints", Checkpoints(gan, str(tmp_path), keep=3)
+    for step in (8, 9):
+        checkpoints.save(step)
+    earlier = (folder / "checkpoint").read_bytes()
+    checkpoints.save(10)
+    (folder / "checkpoint").write_bytes(earlier)
+    (folder / "step-11.index").touch()
+    assert latest_checkpoint(str(tmp_path)) == str(folder / "step-10")
+    assert "lacks step-10" in caplog.text
+    checkpoints.save(12)
+    assert sorted(path.stem for path in folder.glob("step-*.data-*")) == [
+        *("step-10", "step-12", "step-9")
+    ]
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES])

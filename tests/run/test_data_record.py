@@ -33,7 +33,12 @@ def test_it_comes_back_and_tells_of_other_data(
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"class_names": null}', '{"class_names": [], "a": 1}']
+    "text",
+    [
+        *("", "[]", "{}", '{"class_names": null}', '{"class_names": [], "a": 1}', "[" * 100_000),
+        '{"source": "a", "num_images": 1, "class_names": [1, 2]}',
+        '{"source": 5, "num_images": 1, "class_names": []}',
+    ],
 )
 def test_a_damaged_one_is_left_out(
     tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture

@@ -1,6 +1,7 @@
 """A run directory keeps what is the user's, whatever its name, and one training at a time."""
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,22 @@ from tests.helpers.tiny import tiny_config
 from trainer.errors import UserError
 from trainer.run.checkpoints import Checkpoints, find_checkpoint
 from trainer.run.metrics_file import MetricsFile
-from trainer.run.run_dir import claim_run_dir, grid_paths, latest_checkpoint, read_config
+from trainer.run.run_dir import (
+    check_run_dir,
+    claim_run_dir,
+    grid_paths,
+    latest_checkpoint,
+    read_config,
+)
 from trainer.run.tensorboard import TensorBoardWriter
 from trainer.storage.files import temporary_name
+
+GONE = 2**22 + 1
+"""More than Linux's greatest process number."""
+
+
+def of_a_gone_process(path: str) -> str:
+    return temporary_name(path).removesuffix(str(os.getpid())) + str(GONE)
 
 
 @pytest.mark.parametrize("name", ["a[1]", "a*", "a?", "sp ace", "a{b}", "100%", "\u00e9\U0001f600"])
@@ -22,7 +36,7 @@ def test_a_path_is_never_a_pattern(name: str, tmp_path: Path) -> None:
         claim_run_dir(str(folder), tiny_config(), {})
         (folder / "samples").mkdir()
         (folder / "samples/epoch_0001.png").touch()
-        (folder / "config.json.tmp-elsewhere-1").touch()
+        (folder / of_a_gone_process("config.json")).touch()
     gan = build_gan_on(tiny_config(), make_strategy_of(1))
     of_other = Checkpoints(gan, str(other))
     of_other.save(9)
@@ -53,9 +67,13 @@ def test_a_path_is_never_a_pattern(name: str, tmp_path: Path) -> None:
 
 
 def test_only_what_this_program_left_is_removed(tmp_path: Path) -> None:
-    theirs = ["thesis.tmp-2025.doc", "notes.tmp-old/a", "a.tmp-h-1", "samples/b.tmp-h-1"]
+    theirs = ["thesis.tmp-2025.doc", "notes.tmp-old/a", of_a_gone_process("a")]
+    theirs += [of_a_gone_process("samples/b"), "config.json.tmp-2025-01", "report.html.tmp-old-7"]
+    theirs += ["export.tmp-backup-2025/a", f"config.json.tmp-{socket.gethostname()}-{GONE}"]
+    theirs += [f"config.json.tmp-dcgan-elsewhere-{GONE}"]  # who knows whether it lives?
     theirs += [f"{os.path.basename(temporary_name('report.html'))}"]  # of a process that lives
-    ours = ["report.html.tmp-h-1", "samples/epoch_0001.png.tmp-h-7", "checkpoints/step-3_temp/part"]
+    ours = [*map(of_a_gone_process, ("report.html", "samples/epoch_0001.png"))]
+    ours += ["checkpoints/step-3_temp/part"]
     ours += [f"write-test.tmp-{'a' * 32}"]  # of a bucket's
     for name in theirs + ours:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -63,6 +81,25 @@ def test_only_what_this_program_left_is_removed(tmp_path: Path) -> None:
     claim_run_dir(str(tmp_path), tiny_config(), {})
     assert all((tmp_path / name).exists() for name in theirs)
     assert not any((tmp_path / name).exists() for name in ours)
+
+
+@pytest.mark.parametrize("name", ["checkpoints", "samples", "tensorboard", "best"])
+def test_a_file_in_place_of_a_folder_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(UserError, match=f"{tmp_path}/{name} is a file where a run has a folder"):
+        check_run_dir(str(tmp_path), tiny_config())
+
+
+@pytest.mark.parametrize(
+    "name", ["config.json", "metrics.jsonl", "losses.png", "report.html", "checkpoints/checkpoint"]
+)
+def test_a_folder_in_place_of_a_file_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir(parents=True)
+    with pytest.raises(UserError, match=f"{tmp_path}/{name} is a folder where a run has a file"):
+        check_run_dir(str(tmp_path), tiny_config())
+    if name == "config.json":
+        with pytest.raises(UserError, match=r"config\.json is damaged"):
+            read_config(str(tmp_path))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"model": 3}', "\x00"])

@@ -41,6 +41,7 @@ def test_a_label_by_name_or_number(
         ("", 3, ANIMALS, "--label= is no class"),
         ("0", 0, (), "--label=0: this model was trained without labels; leave the flag out"),
         ("cat", 0, ANIMALS, "--label=cat: this model was trained without labels"),
+        ("e", 3, ("a", "b", "c", "d", "e"), "--label=e is no class: The labels are 0 to 2."),
     ],
 )
 def test_a_label_that_is_unknown(

@@ -10,7 +10,7 @@ from scipy.stats import norm, truncnorm
 
 from tests.helpers.tiny import tiny_config
 from tests.helpers.variants import changed
-from trainer.errors import UserError
+from trainer.errors import DiskError, UserError
 from trainer.gan.build import build_generator
 from trainer.sampling.export import export_generator
 from trainer.sampling.pictures import class_grid, grid, timelapse
@@ -80,9 +80,12 @@ def test_an_export_that_fails_leaves_the_earlier_one(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(tf.saved_model, "save", fill_the_disk)
-    with pytest.raises(OSError):
+    with pytest.raises(DiskError):
         export_generator(sampler.generator, str(folder))
     assert [path.name for path in tmp_path.rglob("*")] == ["export", "saved_model.pb"]
+    for output in (folder / "saved_model.pb", folder / "saved_model.pb/deeper"):
+        with pytest.raises(UserError, match=r"--output=.* cannot be written"):
+            export_generator(sampler.generator, str(output))
 
 
 def test_outputs_hold_the_same_images(sampler: Sampler, tmp_path: Path) -> None:

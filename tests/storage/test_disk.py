@@ -3,13 +3,17 @@
 import errno
 import os
 import re
+import resource
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
 
 from trainer.errors import DiskError, UserError
+from trainer.run.lock import locked
+from trainer.sampling.npz import BlockArray, write_npz
 from trainer.storage.disk import naming_the_disk
 from trainer.storage.files import naming_the_output, temporary_name, write_bytes
 
@@ -33,8 +37,8 @@ def test_a_full_disk_is_told_and_nothing_half_stays(tmp_path: Path) -> None:
     "number, words",
     [
         (errno.ENOSPC, "has no room: its disk is full ("),
-        (errno.EDQUOT, "has no room: this account's quota there is used up ("),
-        (errno.EFBIG, "see ulimit -f"),
+        (errno.EDQUOT, "has no room: this account's quota there is used up. Delete files"),
+        (errno.EFBIG, "has no room: files may not grow as large there. Raise ulimit -f"),
         (errno.EIO, "its disk fails, see dmesg"),
         (errno.EACCES, "this account may not do that; let it write in"),
         (errno.EROFS, "its file system is read-only"),
@@ -53,8 +57,39 @@ def test_errors_of_python_and_of_tensorflow(number: int, words: str, tmp_path: P
         told.append(re.sub(r"[\d.]+ GB free", "", str(caught.value)))
         assert str(tmp_path) in told[-1] and words in told[-1]
     assert len(set(told)) == 1
-    with pytest.raises(DiskError), naming_the_disk():
-        raise OSError(number, why)  # as a write has it
+    for given in (naming_the_disk(path), naming_the_output(f"--output={path}")):
+        with pytest.raises(DiskError) as caught, given:
+            raise OSError(number, why)  # as a write has it
+        assert re.sub(r"[\d.]+ GB free", "", str(caught.value)) == told[0]
+    for elsewhere in ("", "gs://bucket/a"):
+        with pytest.raises(DiskError) as caught, naming_the_disk(elsewhere):
+            raise OSError(number, why)
+        assert os.getcwd() not in str(caught.value) and " free" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "/a.npz"])
+def test_what_may_not_be_read(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "a.npz").touch()
+    # Root may read all that there is.
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    error = PermissionError(errno.EACCES, os.strerror(errno.EACCES), f"{tmp_path}{name}")
+    with pytest.raises(DiskError, match=f"let it read {tmp_path}{name}, or"), naming_the_disk():
+        raise error
+
+
+def test_files_that_name_no_path_as_they_are_written(tmp_path: Path) -> None:
+    sentence = rf"{tmp_path} has no room: files may not grow as large there\. Raise ulimit -f"
+    path, block = str(tmp_path / "a.npz"), np.zeros((1, 4), np.uint8)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(DiskError, match=sentence), locked(str(tmp_path)):
+            raise AssertionError
+        with pytest.raises(DiskError, match=sentence):
+            write_npz(path, {"a": BlockArray((1, 4), block.dtype, [block])})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [each.name for each in tmp_path.iterdir()] == ["run.lock"]
 
 
 def test_a_disk_that_fails_while_reading() -> None:

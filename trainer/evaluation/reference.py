@@ -82,7 +82,8 @@ def load_reference(records_dir: str, manifest: Manifest, extractor: Extractor) -
     """Reads the features from the folder of the records, or computes and keeps them there."""
     manifest_hash = hashlib.sha256(manifest.to_json().encode()).hexdigest()[:8]
     path = os.path.join(records_dir, "features", f"{extractor.name}_{manifest_hash}.npz")
-    found = _kept(path, extractor.feature_size)
+    rows = min(manifest.num_images, _IMAGES_AT_MOST)
+    found = _kept(path, (rows, extractor.feature_size))
     if found is None:
         with naming_damaged_records(records_dir):
             found = _compute(records_dir, manifest, extractor)
@@ -139,7 +140,7 @@ def _compute(records_dir: str, manifest: Manifest, extractor: Extractor) -> dict
     return arrays
 
 
-def _kept(path: str, feature_size: int) -> dict[str, np.ndarray] | None:
+def _kept(path: str, shape: tuple[int, int]) -> dict[str, np.ndarray] | None:
     """The arrays of a `Reference`; None where there are none or the file is damaged."""
     if not tf.io.gfile.exists(path):
         return None
@@ -148,12 +149,11 @@ def _kept(path: str, feature_size: int) -> dict[str, np.ndarray] | None:
     try:
         with np.load(io.BytesIO(content)) as arrays:
             found = dict(arrays)
-        rows = {len(found["features"]), len(found["places"])}
-        if found["features"].shape[1:] != (feature_size,) or len(rows) > 1:
-            raise ValueError(f"features of {found['features'].shape}")
+        if found["features"].shape != shape or len(found["places"]) != shape[0]:
+            raise ValueError(f"features of {found['features'].shape}, not {shape}")
         float(found["memorised_threshold"])
     except DAMAGED_NPZ as error:
-        log.warning("%s is damaged (%s) and computed anew", path, error)
+        log.warning("%s is damaged or old (%s) and computed anew", path, error)
         return None
     return found
 

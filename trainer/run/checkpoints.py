@@ -14,6 +14,7 @@ from trainer.run.run_dir import (
     BEST,
     CHECKPOINT_LIST,
     CHECKPOINTS,
+    checkpoint_files,
     checkpoints_in,
     latest_checkpoint,
     newest_in,
@@ -54,7 +55,8 @@ def load_generator(run_dir: str, name: str = "") -> Generator:
     """The generator of a checkpoint that `find_checkpoint` finds: its average if there is one.
 
     Raises:
-        UserError: the directory holds no run, or not this checkpoint, or it is damaged.
+        UserError: the directory holds no run, or not this checkpoint, or it is damaged or
+            of another model.
     """
     config = read_config(run_dir)
     generator = build_generator(config)
@@ -69,7 +71,17 @@ def load_generator(run_dir: str, name: str = "") -> Generator:
         others = " or ".join(_names(run_dir, but=path))
         mend = f"give --checkpoint={others} instead" if others else "train on to write another"
         raise UserError(f"{damage(path)}; {mend}.") from error
+    except ValueError as error:
+        raise _of_another_model(path, error) from error
     return generator
+
+
+def _of_another_model(path: str, error: ValueError) -> UserError:
+    """The error for a checkpoint with tensors of other shapes, which is whole."""
+    return UserError(
+        f"{path} is of another model ({str(error).splitlines()[0].rstrip('.')}): put back the "
+        "checkpoints that belong to the run's config.json, or choose another --run_dir."
+    )
 
 
 def _names(run_dir: str, but: str = "") -> list[str]:
@@ -98,7 +110,7 @@ class Checkpoints:
             Its step, or None where there is no checkpoint.
 
         Raises:
-            UserError: there are checkpoints, and all are damaged.
+            UserError: there are checkpoints, and all are damaged, or one is of another model.
         """
         paths = checkpoints_in(os.path.join(self.run_dir, CHECKPOINTS))
         for number, path in reversed(list(enumerate(paths))):
@@ -109,6 +121,8 @@ class Checkpoints:
                 if storage_refused(error):
                     raise
                 continue
+            except ValueError as error:
+                raise _of_another_model(path, error) from error
             if self.chief:
                 self._set_aside(paths[number + 1 :], paths[: number + 1])
             return int(self.gan.step.numpy())
@@ -170,15 +184,18 @@ class Checkpoints:
         # Without it, `restore` would miss it.
         self.checkpoint.save_counter.assign_add(1)
         names = [*(each for each in before if each != newest), newest]
+        earlier = checkpoint_files(folder, newest)
         try:
             with naming_the_disk(folder, self.gan.saved_bytes):
                 self.checkpoint.write(os.path.join(folder, newest))
                 # The list first: it never names what is gone.
                 self._write_list(folder, names[-keep:])
         except DiskError:
-            _remove(folder, f"{newest}.", f"{newest}_temp")
+            made = [file for file in checkpoint_files(folder, newest) if file not in earlier]
+            _remove(folder, *made, f"{newest}_temp")
             raise
-        _remove(folder, *(f"{each}." for each in names[:-keep]))
+        for old in names[:-keep]:
+            _remove(folder, *checkpoint_files(folder, old))
 
     def _write_list(self, folder: str, names: list[str]) -> None:
         lines = [f'model_checkpoint_path: "{names[-1]}"']
@@ -186,7 +203,7 @@ class Checkpoints:
         write_text(os.path.join(folder, CHECKPOINT_LIST), "\n".join(lines) + "\n")
 
 
-def _remove(folder: str, *prefixes: str) -> None:
+def _remove(folder: str, *names: str) -> None:
     for name in names_in(folder):
-        if name.startswith(prefixes):
+        if name in names:
             remove(os.path.join(folder, name))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from trainer.run.run_dir import checkpoint_files
 from trainer.storage.files import names_in, without_patterns
 
 UNREADABLE = (tf.errors.OpError, AssertionError, IndexError)
@@ -25,7 +26,7 @@ def opened(path: str) -> Iterator[str]:
 def damage(path: str) -> str:
     """Which file of a checkpoint that cannot be restored is wrong, and what is wrong with it."""
     folder, name = os.path.split(path)
-    files = [file for file in names_in(folder) if file.startswith(f"{name}.")]
+    files = checkpoint_files(folder, name)
     data = [file for file in files if not file.endswith(".index")]
     if f"{name}.index" not in files:
         return f"{path}.index is missing"
@@ -46,8 +47,7 @@ def set_aside(path: str) -> str:
     aside = f"damaged-{name}"
     while any(file.startswith(f"{aside}.") for file in files):
         aside += "-again"
-    for file in files:
-        if file.startswith(f"{name}."):
-            renamed = aside + file.removeprefix(name)
-            tf.io.gfile.rename(os.path.join(folder, file), os.path.join(folder, renamed))
+    for file in checkpoint_files(folder, name):
+        renamed = aside + file.removeprefix(name)
+        tf.io.gfile.rename(os.path.join(folder, file), os.path.join(folder, renamed))
     return os.path.join(folder, aside)

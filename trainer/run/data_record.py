@@ -61,7 +61,10 @@ def read_data_record(run_dir: str) -> DataRecord | None:
     try:
         with tf.io.gfile.GFile(path) as file:
             values = json.loads(file.read())
-        return DataRecord(**values | {"class_names": tuple(values["class_names"])})
-    except (ValueError, TypeError, KeyError) as error:
+        record = DataRecord(**values | {"class_names": tuple(values["class_names"])})
+        if not all(isinstance(text, str) for text in (record.source, *record.class_names)):
+            raise ValueError(f"{record.source!r} of {record.class_names}")
+        return record
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         log.warning("%s is damaged and left out: %s", path, error)
         return None

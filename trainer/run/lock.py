@@ -20,6 +20,7 @@ from trainer.errors import StorageOutageError, UserError
 from trainer.run.run_dir import LOCK
 from trainer.storage import generations
 from trainer.storage.bucket import is_gs
+from trainer.storage.disk import naming_the_disk
 from trainer.storage.files import is_running, naming_the_output
 
 log = logging.getLogger(__name__)
@@ -61,9 +62,9 @@ def locked(run_dir: str) -> Iterator[None]:
             beats.end()
     else:
         with _locked_file(run_dir) as file:
-            file.truncate(0)
-            file.write(content)
-            file.flush()
+            with naming_the_disk(os.path.join(run_dir, LOCK)):
+                file.truncate(0)
+                file.write(content)
             yield
 
 
@@ -72,7 +73,8 @@ def _locked_file(run_dir: str) -> Iterator[IO[bytes]]:
     path = os.path.join(run_dir, LOCK)
     with naming_the_output(f"--run_dir={run_dir}"):
         os.makedirs(run_dir, exist_ok=True)
-        file = open(path, "a+b")  # noqa: SIM115
+        # Unbuffered: a write that failed would fail again, unnamed, as the file is closed.
+        file = open(path, "a+b", buffering=0)  # noqa: SIM115
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

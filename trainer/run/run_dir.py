@@ -37,19 +37,22 @@ SWEEP = "sweep.md"
 """What came of a sweep, beside the folders of its runs."""
 LOCK = "run.lock"
 
-_FILES = (
-    *(CONFIG, ENVIRONMENT, DATA, METRICS, LOSSES, TIMELAPSE, NEAREST),
-    *(QUALITY_FLOOR, EVALUATION, REPORT, SWEEP, EXPORT),
-)
 CHECKPOINT_LIST = "checkpoint"
 """Where TensorFlow too looks for the checkpoints of a folder."""
+
+_FILES = (
+    *(CONFIG, ENVIRONMENT, DATA, METRICS, LOSSES, TIMELAPSE, NEAREST),
+    *(QUALITY_FLOOR, EVALUATION, REPORT, SWEEP),
+)
+_FOLDERS = (CHECKPOINTS, BEST, TENSORBOARD, SAMPLES)
+_LISTS = tuple(os.path.join(folder, CHECKPOINT_LIST) for folder in (CHECKPOINTS, BEST))
 
 _CHECKPOINT_FILE = re.compile(r"(step-\d+)\.(index|data-\d+-of-\d+)")
 _LISTED = re.compile(r'^all_model_checkpoint_paths: "(?:.*/)?(step-\d+)"$', re.MULTILINE)
 _GRID = re.compile(r"epoch_(\d+)\.png")
 # What this program writes under a temporary name, by the folder in the run directory.
 _TEMPORARY = {
-    "": re.compile("|".join(map(re.escape, _FILES))),
+    "": re.compile("|".join(map(re.escape, (*_FILES, EXPORT)))),
     SAMPLES: re.compile(r"(epoch|seed)_\d+\.png"),
     CHECKPOINTS: re.compile(CHECKPOINT_LIST),
     BEST: re.compile(CHECKPOINT_LIST),
@@ -96,21 +99,37 @@ def checkpoints_in(folder: str) -> list[str]:
     """Paths of the checkpoints of a folder, oldest first, in the order of its list.
 
     Each has a file there, but may lack another. A list that cannot be read is made up from the
-    names of the files.
+    names of the files, and one that lacks newer whole checkpoints is completed: a kill may have
+    come before it was written.
     """
     # Not tf.train.get_checkpoint_state, to which a list that it cannot read is no list.
     files = names_in(folder)
-    there = {found[1] for file in files if (found := _CHECKPOINT_FILE.fullmatch(file))}
+    found = [match for file in files if (match := _CHECKPOINT_FILE.fullmatch(file))]
+    index = {match[1] for match in found if match[2] == "index"}
+    data = {match[1] for match in found if match[2] != "index"}
     text = ""
     if CHECKPOINT_LIST in files:
         with tf.io.gfile.GFile(os.path.join(folder, CHECKPOINT_LIST), "rb") as file:
             text = file.read().decode(errors="replace")
-    names = [name for name in _LISTED.findall(text) if name in there]
-    whole = [name for name in there if f"{name}.index" in files]
-    if whole and not names:
+    names = [name for name in _LISTED.findall(text) if name in index | data]
+    if index and not names:
         log.warning("the list of checkpoints in %s is missing or damaged and made anew", folder)
-        names = sorted(whole, key=lambda name: int(name.partition("-")[2]))
+        names = sorted(index, key=_step)
+    elif newer := [name for name in index & data if _step(name) > _step(names[-1])]:
+        newer.sort(key=_step)
+        log.warning("the list of checkpoints in %s lacks %s: taken", folder, ", ".join(newer))
+        names += newer
     return [os.path.join(folder, name) for name in names]
+
+
+def _step(name: str) -> int:
+    return int(name.removeprefix("step-"))
+
+
+def checkpoint_files(folder: str, name: str) -> list[str]:
+    """Names of the files of a checkpoint such as `step-3`; not all that begins as they do."""
+    found = [(file, _CHECKPOINT_FILE.fullmatch(file)) for file in names_in(folder)]
+    return [file for file, match in found if match and match[1] == name]
 
 
 def read_config(run_dir: str) -> Config:
@@ -129,7 +148,10 @@ def read_config(run_dir: str) -> Config:
         return config
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (
+        *(ValueError, TypeError, AttributeError, RecursionError),
+        tf.errors.FailedPreconditionError,  # a folder
+    ) as error:
         raise UserError(
             f"{path} is damaged ({type(error).__name__}: {error}): write it anew by giving the "
             "run's own command, or choose another --run_dir."
@@ -157,12 +179,15 @@ def check_run_dir(run_dir: str, config: Config) -> None:
     """Checks that a run with this config may write to, or go on in, the directory.
 
     Raises:
-        UserError: it cannot be written (gs:// only), or holds checkpoints of a run that differs
-            in more than a resumed run may change; names every field that differs.
+        UserError: it cannot be written (gs:// only), has a folder in place of a file or the other
+            way round, or holds checkpoints of a run that differs in more than a resumed run may
+            change; names every field that differs.
         StorageOutageError: Google Cloud Storage does not answer.
     """
     if is_gs(run_dir):
         check_writable(run_dir)
+    else:
+        _check_kinds(run_dir)
     if latest_checkpoint(run_dir) is None:
         return
     conflicts = resume_conflicts(read_config(run_dir), config)
@@ -171,6 +196,20 @@ def check_run_dir(run_dir: str, config: Config) -> None:
             f"{run_dir} holds a run with another config, which cannot go on with this one: "
             f"{'; '.join(conflicts)}. Choose another --run_dir, or give the run's own values."
         )
+
+
+def _check_kinds(run_dir: str) -> None:
+    """Or it would be seen when they are written, some only after hours of training."""
+    for names, wrong, kind, other in (
+        (_FOLDERS, os.path.isfile, "file", "folder"),
+        ((*_FILES, *_LISTS), os.path.isdir, "folder", "file"),
+    ):
+        for path in (os.path.join(run_dir, name) for name in names):
+            if wrong(path):
+                raise UserError(
+                    f"{path} is a {kind} where a run has a {other}: move it away, or choose "
+                    "another --run_dir."
+                )
 
 
 def _remove_leftovers(run_dir: str) -> None:

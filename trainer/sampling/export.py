@@ -1,5 +1,6 @@
 """The generator as a SavedModel that needs nothing of this project."""
 
+import os
 import shutil
 import tempfile
 
@@ -8,7 +9,7 @@ import tensorflow as tf
 from trainer.gan.networks import Generator
 from trainer.sampling.sampler import BLOCK_IMAGES, IN_TURN, Sampler
 from trainer.storage.bucket import is_gs, upload_saved_model
-from trainer.storage.files import move_saved_model, temporary_name
+from trainer.storage.files import move_saved_model, naming_the_output, temporary_name
 
 
 def export_generator(generator: Generator, output: str) -> None:
@@ -20,8 +21,9 @@ def export_generator(generator: Generator, output: str) -> None:
     `images` [count, H, W, C] uint8, bit for bit those of `--mode=sample`.
 
     Raises:
-        UserError, StorageOutageError: it cannot be written to gs://.
-        tf.errors.OpError, OSError: it cannot be written to a disk; an earlier one stays.
+        UserError: it cannot be written there; an earlier one stays where the disk has no room.
+        DiskError: the disk refuses.
+        StorageOutageError: Google Cloud Storage does not answer.
     """
     # Only the variables, not the Keras model, which would add a signature of its own.
     module = tf.Module()
@@ -33,11 +35,13 @@ def export_generator(generator: Generator, output: str) -> None:
             upload_saved_model(folder, output)
         return
     folder = temporary_name(output.rstrip("/"))
-    try:
-        tf.saved_model.save(module, folder, signatures=signatures)
-        move_saved_model(folder, output)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with naming_the_output(f"--output={output}"):
+        try:
+            os.makedirs(output, exist_ok=True)
+            tf.saved_model.save(module, folder, signatures=signatures)
+            move_saved_model(folder, output)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _signatures(generator: Generator) -> dict[str, tf.types.experimental.PolymorphicFunction]:

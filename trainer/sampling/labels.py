@@ -29,6 +29,8 @@ def label_of(text: str | None, num_classes: int, class_names: tuple[str, ...]) -
             f"--label={text}: this model was trained without labels; leave the flag out, or train "
             "one with --config.model.num_classes."
         )
+    if len(class_names) != num_classes:
+        class_names = ()  # of other records than the model's
     if text in class_names:
         return class_names.index(text)
     named_by_number = any(name.isdecimal() for name in class_names)

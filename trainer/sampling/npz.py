@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.storage.bucket import is_gs
+from trainer.storage.disk import naming_the_disk
 from trainer.storage.files import temporary_name
 
 
@@ -26,7 +27,8 @@ def write_npz(path: str, arrays: Mapping[str, BlockArray]) -> None:
     """Writes a compressed .npz, local or gs://, as numpy.load reads it; whole or not at all.
 
     Raises:
-        OSError, tf.errors.OpError: it cannot be written.
+        DiskError: the disk refuses.
+        OSError, tf.errors.OpError: other failures.
     """
     if is_gs(path):
         with tempfile.TemporaryDirectory() as folder:
@@ -36,7 +38,10 @@ def write_npz(path: str, arrays: Mapping[str, BlockArray]) -> None:
         return
     temporary = temporary_name(path)
     try:
-        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        with (
+            naming_the_disk(path),
+            zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+        ):
             for name, array in arrays.items():
                 with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
                     header = {

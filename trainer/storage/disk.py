@@ -11,12 +11,16 @@ import shutil
 from collections.abc import Iterator
 
 from trainer.errors import DiskError
+from trainer.storage.bucket import is_gs
 from trainer.storage.bucket_errors import is_at_fault
 
 _FULL = {
-    errno.ENOSPC: "its disk is full",
-    errno.EDQUOT: "this account's quota there is used up",
-    errno.EFBIG: "files may not grow as large there, see ulimit -f",
+    errno.ENOSPC: ("its disk is full", "Make room there"),
+    errno.EDQUOT: (
+        "this account's quota there is used up",
+        "Delete files of this account there, or ask for a larger quota,",
+    ),
+    errno.EFBIG: ("files may not grow as large there", "Raise ulimit -f"),
 }
 _REFUSED = {
     errno.EACCES: "this account may not do that",
@@ -27,8 +31,7 @@ _BROKEN = {
     errno.EIO: "its disk fails, see dmesg",
     errno.ESTALE: "its network file system has lost it",
 }
-_KNOWN = _FULL | _REFUSED | _BROKEN
-_NUMBERS = {os.strerror(number): number for number in _KNOWN}
+_NUMBERS = {os.strerror(number): number for number in (*_FULL, *_REFUSED, *_BROKEN)}
 # As in "{{function_node ...}} /runs/a/config.json; No space left on device".
 _TOLD = re.compile(rf"(?:\}}\}} )?([^\n]*?); ({'|'.join(map(re.escape, _NUMBERS))})")
 
@@ -75,7 +78,8 @@ def amount(size: int) -> str:
 def _refusal(error: BaseException) -> tuple[str, int] | None:
     """The path, empty where it is not told, and the errno of an error that a disk made."""
     if isinstance(error, OSError):
-        return (str(error.filename or ""), error.errno) if error.errno in _KNOWN else None
+        number = error.errno or 0
+        return (str(error.filename or ""), number) if number in _NUMBERS.values() else None
     if "OpError" not in {kind.__name__ for kind in type(error).mro()}:
         return None
     found = _TOLD.search(str(error))
@@ -83,19 +87,25 @@ def _refusal(error: BaseException) -> tuple[str, int] | None:
 
 
 def _sentence(path: str, number: int, needed_bytes: int) -> str:
-    folder = _folder_there(path)
-    told = f"{path or 'a file'} cannot be read or written"
+    # Without a local path nobody knows which disk it is: not that of the current folder.
+    folder = _folder_there(path) if path and not is_gs(path) else ""
     if number in _FULL:
-        needed = f"{amount(needed_bytes)} needed, " if needed_bytes else ""
+        why, mend = _FULL[number]
+        sizes = [f"{amount(needed_bytes)} needed"] * bool(needed_bytes)
+        sizes += [f"{amount(free_bytes(folder))} free"] if folder and number == errno.ENOSPC else []
+        told = f" ({', '.join(sizes)})" if sizes else ""
         return (
-            f"{folder} has no room: {_FULL[number]} ({needed}{amount(free_bytes(folder))} free). "
-            "Make room there and give the same command again; what was saved before is whole."
+            f"{folder or 'the folder of a file'} has no room: {why}{told}. "
+            f"{mend} and give the same command again; what was saved before is whole."
         )
+    why = (_REFUSED | _BROKEN)[number]
+    mend = "give the same command again once it works, or choose another folder"
     if number in _REFUSED:
-        mend = f"let it write in {folder}, or choose another folder"
-    else:
-        mend = "give the same command again once it works, or choose another folder"
-    return f"{told} ({os.strerror(number)}): {_KNOWN[number]}; {mend}."
+        there = path if os.path.lexists(path) else folder
+        readable = not there or os.access(there, os.R_OK)
+        mend = f"let it write in {folder or 'its folder'}" if readable else f"let it read {there}"
+        mend += ", or choose another folder"
+    return f"{path or 'a file'} cannot be read or written ({os.strerror(number)}): {why}; {mend}."
 
 
 def _folder_there(path: str) -> str:

@@ -14,19 +14,24 @@ from trainer.errors import UserError
 from trainer.storage.bucket import SAVED_MODEL, is_gs
 from trainer.storage.disk import naming_the_disk
 
+# Names with it are removed in a run directory: nothing that a person may have typed.
+_TEMPORARY = ".tmp-dcgan-"
+
 
 def temporary_name(path: str) -> str:
     """A name beside `path` that no other process uses."""
     # The host too: in containers every worker may well be process 1.
-    return f"{path}.tmp-{socket.gethostname()}-{os.getpid()}"
+    return f"{path}{_TEMPORARY}{socket.gethostname()}-{os.getpid()}"
 
 
 def abandoned(name: str) -> str | None:
-    """The name that a temporary one stands for, if the process that made it is gone."""
-    found = re.fullmatch(r"(.+)\.tmp-(.+)-(\d+)", name)
-    if not found or (found[2] == socket.gethostname() and is_running(int(found[3]))):
-        return None
-    return found[1]
+    """The name that a temporary one stands for, if the process that made it is gone.
+
+    Whether a process of another host lives, nobody knows here: its files count as in use.
+    """
+    ours = re.escape(f"{_TEMPORARY}{socket.gethostname()}")
+    found = re.fullmatch(rf"(.+){ours}-(\d+)", name, re.ASCII)
+    return found[1] if found and not is_running(int(found[2])) else None
 
 
 def is_running(pid: int) -> bool:
@@ -70,7 +75,7 @@ def naming_the_output(given: str) -> Iterator[None]:
         DiskError: the disk refuses.
     """
     try:
-        with naming_the_disk():
+        with naming_the_disk(re.sub(r"^--\w+=", "", given)):
             yield
     except (tf.errors.OpError, OSError) as error:
         why = str(error).splitlines()[0]
