@@ -174,8 +174,12 @@ def _passing_signals_to(group: WorkerGroup) -> Iterator[None]:
         group.tell(number, f"told by {signal.Signals(number).name}")
 
     # SIGHUP, of a lost connection, too: the workers, in sessions of their own, would train on.
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-    before = {number: signal.signal(number, pass_on) for number in numbers}
+    # What is ignored from the start, as under nohup, stays so.
+    before = {
+        number: signal.signal(number, pass_on)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        if signal.getsignal(number) != signal.SIG_IGN
+    }
     try:
         yield
     finally:

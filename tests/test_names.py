@@ -99,6 +99,7 @@ def test_a_sweep_in_such_a_folder(tmp_path: Path) -> None:
         ("a\udcff", r"the name 'a\\udcff' is not UTF-8, in which TensorFlow takes names: rename"),
         ("s3://bucket/a", "s3:// is not known here: give a local path, or gs://"),
         ("file:///a", "file:// is not known here"),
+        ("~nosuchuser/a", "~nosuchuser is nobody's home folder here: .* give ./~nosuchuser/a"),
     ],
 )
 def test_what_is_no_path_is_refused_at_once(flag: str, value: str, words: str) -> None:
@@ -128,6 +129,9 @@ def test_home_and_commas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         with flagsaver.flagsaver():
             trainer_flags.parse(["main", "--mode=report", f"--run_dir={given}"])
             assert main._run_dirs() == [f"{tmp_path}/{name}" for name in found]
+    with flagsaver.flagsaver():
+        trainer_flags.parse(["main", "--mode=report", "--run_dir=base,gs://b/run"])
+        assert main._run_dirs() == ["base", "gs://b/run"]
 
 
 def test_bytes_that_are_not_utf_8_are_told_without_a_traceback(tmp_path: Path) -> None:

@@ -54,6 +54,8 @@ CLUSTER = {"chief": ["a:1"], "worker": ["b:1"]}
         json.dumps({"cluster": CLUSTER, "task": {"type": "worker", "index": 1}}),
         json.dumps({"cluster": CLUSTER, "task": {"type": "worker", "index": "zero"}}),
         json.dumps({"cluster": CLUSTER, "task": {"type": "boss", "index": 0}}),
+        json.dumps({"cluster": {"worker": "localhost:1"}, "task": {"type": "worker", "index": 0}}),
+        json.dumps({"cluster": {"worker": ["a:1", 5]}, "task": {"type": "worker", "index": 0}}),
     ],
 )
 def test_a_tf_config_that_will_not_do(text: str, monkeypatch: pytest.MonkeyPatch) -> None:

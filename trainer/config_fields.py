@@ -71,6 +71,28 @@ def config_field(
     return dataclasses.field(default=default, metadata=metadata)
 
 
+def own_sections(section: _SectionT, prefix: str = "") -> _SectionT:
+    """A copy in which no two sections are the same object, as a config file may leave them.
+
+    Raises:
+        UserError: a field is missing, or something else is in place of a section.
+    """
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(section):  # type: ignore[arg-type]
+        path = f"{prefix}{field.name}"
+        # Not `hasattr`: the class has the defaults.
+        if field.name not in vars(section):
+            raise UserError(f"{path} was deleted; a config has all its fields.")
+        value = getattr(section, field.name)
+        if dataclasses.is_dataclass(field.type):
+            if type(value) is not field.type:
+                kind = field.type.__name__  # type: ignore[union-attr]
+                raise UserError(f"{path} is {value!r}; it takes a {kind}.")
+            value = own_sections(value, f"{path}.")
+        values[field.name] = value
+    return dataclasses.replace(section, **values)  # type: ignore[type-var]
+
+
 def check_fields(config: Any) -> None:
     """Checks every field of a nest of dataclasses by its own type and bounds.
 

@@ -229,6 +229,9 @@ def _workers_of_tf_config() -> list[str]:
         cluster = config.get("cluster", {})
         if not cluster:
             return []
+        for kind, addresses in cluster.items():
+            if type(addresses) is not list or any(type(each) is not str for each in addresses):
+                raise ValueError(f"cluster.{kind} is {addresses!r}, not a list of addresses")
         kind, index = config["task"]["type"], config["task"]["index"]
         if not isinstance(index, int) or not 0 <= index < len(cluster[kind]):
             raise ValueError(f"task.index is {index!r}, of {len(cluster[kind])} {kind}(s)")

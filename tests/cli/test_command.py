@@ -1,11 +1,15 @@
+import os
 import re
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.helpers.programs import run_python
 
+ROOT = str(Path(__file__).parents[2])
 PROGRAM = """
 import os, signal, sys
 from trainer.cli import command
@@ -41,20 +45,49 @@ def test_ctrl_c_ends_the_imports_of_a_command_without_a_traceback() -> None:
     assert "default_int_handler" in handler["program.py"]
 
 
-def test_the_home_folder_and_names_that_are_no_utf_8(tmp_path: Path) -> None:
+def test_only_a_path_has_a_home_folder_and_only_utf_8_is_read(tmp_path: Path) -> None:
     code = (
         "import sys; from absl import flags; from trainer.cli import command\n"
+        "from trainer.cli.paths import PathParser\n"
         "flags.DEFINE_multi_string('a', [], '')\n"
-        "command.run(lambda: print(flags.FLAGS.a))"
+        "flags.DEFINE(PathParser(), 'path', None, '')\n"
+        "command.run(lambda: print(flags.FLAGS.a, flags.FLAGS.path))"
     )
-    (tmp_path / "flags").write_text("--a=~/y")
-    given = ["~/x", "~", "a=~/x", "images:~/x", "x~", "caf\u00e9"]
+    (tmp_path / "flags").write_text("--path=~/y")
+    given = ["~/x", "~", "images:~/x", "caf\u00e9"]
     environment = {"HOME": str(tmp_path), "PYTHONIOENCODING": "ascii"}
     done = run_python(
         "-c", code, *(f"--a={each}" for each in given), "--flagfile=~/flags", **environment
     )
-    home = [f"{tmp_path}/x", str(tmp_path), *given[2:], f"{tmp_path}/y"]
-    assert done.stdout == ascii(home) + "\n", done.stderr
+    assert done.stdout == f"{given!a} {tmp_path}/y\n", done.stderr
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    refused = run_python("-c", code, "--flagfile=~/binary", **environment)
+    assert refused.returncode == 2
+    assert re.fullmatch("error: what --flagfile names is no text: .*\n", refused.stderr)
     refused = run_python("-c", code, "--a=x\udcff", **environment)
     assert refused.returncode == 2
     assert re.fullmatch(r"error: the name '--a=x\\udcff' is not UTF-8, .*\n", refused.stderr)
+
+
+def test_closed_streams_are_given_to_no_file(tmp_path: Path) -> None:
+    code = """
+import logging, os, sys
+from trainer.cli import command
+
+def work():
+    print("to nobody")
+    print("to nobody", file=sys.stderr)
+    logging.getLogger("trainer").error("to nobody")
+    with open("file", "w") as file:
+        file.write(str(file.fileno() > 2))
+    sys.exit(7)
+
+command.run(work)
+"""
+    closed = f"exec '{sys.executable}' \"$0\" <&- >&- 2>&-"
+    (tmp_path / "program.py").write_text(code)
+    done = subprocess.run(
+        ["sh", "-c", closed, "program.py"], cwd=tmp_path, env=os.environ | {"PYTHONPATH": ROOT}
+    )
+    assert done.returncode == 7
+    assert (tmp_path / "file").read_text() == "True"

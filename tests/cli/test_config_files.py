@@ -3,10 +3,14 @@ from pathlib import Path
 import pytest
 
 from tests.helpers.programs import run_python
+from trainer.cli.arguments import with_values
 from trainer.cli.config_files import load_config
 from trainer.errors import UserError
 
 SEED_7 = "from trainer.config import Config\ndef get_config():\n    return Config(seed=7)\n"
+CHANGED = (
+    "from trainer.config import Config\ndef get_config():\n    c = Config()\n    {}\n    return c\n"
+)
 
 
 @pytest.mark.parametrize(
@@ -24,6 +28,11 @@ SEED_7 = "from trainer.config import Config\ndef get_config():\n    return Confi
             r"in mine\.py, line 4: TrainConfig has no field step: did you mean steps\?",
         ),
         ("import sys\nsys.exit(3)\n", r"it fails in mine\.py, line 2: SystemExit: 3"),
+        ("raise GeneratorExit\n", r"it fails in mine\.py, line 1: GeneratorExit: no message"),
+        (CHANGED.format("c.train = 5"), r"^train is 5; it takes a TrainConfig\."),
+        (CHANGED.format("c.optimizer.generator = c.train"), r"^optimizer\.generator is TrainConf"),
+        (CHANGED.format("del c.train"), r"^train was deleted; a config has all its fields\."),
+        (CHANGED.format("del c.optimizer.generator.rho"), r"^optimizer\.generator\.rho was del"),
         ("x = 1\n", r"it has no get_config\(\)"),
         ("def get_config():\n    return {}\n", "returns a dict, not a trainer.config.Config"),
     ],
@@ -34,6 +43,15 @@ def test_bad_files(text: str, words: str, tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(UserError, match=words) as caught:
         load_config("mine.py")
     assert "\n" not in str(caught.value)
+
+
+def test_no_two_sections_are_one(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(CHANGED.format("c.optimizer.discriminator = c.optimizer.generator"))
+    config = load_config(str(file))
+    changed = with_values(config, [("optimizer.generator.learning_rate", "0.5")])
+    assert changed.optimizer.generator.learning_rate == 0.5
+    assert changed.optimizer.discriminator == config.optimizer.generator
 
 
 @pytest.mark.parametrize(

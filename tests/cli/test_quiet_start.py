@@ -56,13 +56,36 @@ def test_nothing_that_keras_is_told_elsewhere_decides_over_results(tmp_path: Pat
     (tmp_path / "keras.json").write_text(
         json.dumps(told | {"image_data_format": "channels_first"}), encoding="utf-8"
     )
+    (tmp_path / "mine.py").write_text(
+        "import keras\nimport trainer.config\nkeras.config.set_dtype_policy('mixed_bfloat16')\n"
+        "def get_config():\n    return trainer.config.Config()\n"
+    )
     code = """
+from trainer.cli import command, config_files
 from trainer.cli.quiet_start import import_tensorflow
-import_tensorflow()
-import sys, keras
-found = keras.config
-print(found.backend(), found.floatx(), found.epsilon(), found.image_data_format(), file=sys.stderr)
-print(found.dtype_policy().name, file=sys.stderr)
+def show():
+    config_files.load_config({!r})
+    import_tensorflow()
+    import sys, keras
+    f = keras.config
+    print(f.backend(), f.floatx(), f.epsilon(), f.image_data_format(), file=sys.stderr)
+    print(f.dtype_policy().name, file=sys.stderr)
+command.run(show)
 """
-    found = stderr_of(code, KERAS_BACKEND="jax", KERAS_HOME=str(tmp_path))
-    assert found == "tensorflow float32 1e-07 channels_last\nfloat32\n"
+    told_elsewhere = {"KERAS_BACKEND": "jax", "KERAS_HOME": str(tmp_path)}
+    found = stderr_of(code.format(str(tmp_path / "mine.py")), **told_elsewhere).splitlines()
+    assert found[-2:] == ["tensorflow float32 1e-07 channels_last", "float32"]
+
+
+def test_nothing_that_is_told_to_matplotlib_decides(tmp_path: Path) -> None:
+    (tmp_path / "matplotlibrc").write_bytes(b"\xff\xfe")
+    code = f"""
+import os, sys
+from trainer.cli.quiet_start import import_tensorflow
+os.chdir({str(tmp_path)!r})
+import_tensorflow()
+from matplotlib.figure import Figure
+print(Figure().dpi, os.getcwd(), file=sys.stderr)
+"""
+    found = stderr_of(code, MPLBACKEND="nonsense", MATPLOTLIBRC="matplotlibrc").splitlines()
+    assert found[-1] == f"100.0 {tmp_path}"

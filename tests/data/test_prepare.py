@@ -163,6 +163,8 @@ def test_the_command_line_teaches_and_refuses_bad_usage() -> None:
     bad = {
         "--sorce=digits": "error: Unknown command line flag 'sorce'",
         "--source=digits": "error: give --source and --output, or --verify",
+        "--source=digits --output=s3://b/x": "error: flag --output=s3://b/x: s3:// is not known",
+        "--verify=~nosuchuser/x": "~nosuchuser is nobody's home folder here",
     }
     assert_teaches_and_refuses(
         PREPARE, "python -m trainer.data.prepare --source=digits --output=data/digits", bad

@@ -149,6 +149,7 @@ def test_the_command_line_teaches_and_refuses_bad_usage() -> None:
     bad = {
         "--records_dri=data": "error: Unknown command line flag 'records_dri'",
         "": "error: give --records_dir, a folder of prepared records",
+        "--output=s3://b/x": "error: flag --output=s3://b/x: s3:// is not known",
         "--records_dir=none": "error: none holds no manifest.json: prepare it",
     }
     assert_teaches_and_refuses(TRAIN, "train_classifier --records_dir=data/fashion_mnist", bad)

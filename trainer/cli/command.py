@@ -15,7 +15,8 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from trainer.cli.paths import check_utf8
-from trainer.cli.terminal import print_if_read
+from trainer.cli.quiet_start import ignore_settings
+from trainer.cli.terminal import open_closed_streams, print_if_read
 from trainer.errors import (
     DiskError,
     DivergedError,
@@ -43,6 +44,8 @@ def run(command: Callable[[], None], parse: Parser = flags.FLAGS) -> NoReturn:
         parse: takes the arguments, the program's name first, and returns those that are no
             flags; raises UserError or absl's errors.
     """
+    open_closed_streams()
+    ignore_settings()
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, _interrupt)
     for stream in (sys.stdout, sys.stderr):
@@ -98,21 +101,19 @@ def _parse(parse: Parser, argv: list[str]) -> list[str]:
         answer(version())
     try:
         program, *arguments = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
-        return parse([program, *map(_read, arguments)])
+        for argument in arguments:
+            check_utf8(argument)
+        return parse([program, *arguments])
+    except UnicodeDecodeError as error:
+        leave(2, f"error: what --flagfile names is no text: {error}.")
     except (flags.Error, UserError) as error:
-        leave(2, f"error: {error}")
+        # What absl says has two lines at times.
+        leave(2, f"error: {error}".replace("\n", r"\n"))
     except KeyboardInterrupt:
         leave_at_once(130, "interrupted before anything was begun.")
     except SystemExit:
         # absl leaves --help with 1, which a script takes for a failure.
         sys.exit(0)
-
-
-def _read(argument: str) -> str:
-    """An argument with the home folder for the ~ of --flag=~/folder, which no shell expands."""
-    check_utf8(argument)
-    name, separator, value = argument.partition("=")
-    return name + separator + os.path.expanduser(value)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

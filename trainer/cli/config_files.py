@@ -9,6 +9,7 @@ from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
 from trainer.config import Config
+from trainer.config_fields import own_sections
 from trainer.errors import UserError
 from trainer.storage.bucket import is_gs
 
@@ -35,7 +36,7 @@ def load_config(name: str) -> Config:
     except UserError as error:
         place = _place(error, path)
         raise UserError(str(error) if place == str(path) else f"in {place}: {error}") from error
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit, GeneratorExit) as error:
         place, kind = _place(error, path), type(error).__name__
         raise UserError(f"it fails in {place}: {kind}: {_message(error)}") from error
     if not isinstance(config, Config):
@@ -43,7 +44,7 @@ def load_config(name: str) -> Config:
             f"its get_config() returns a {type(config).__name__}, not a trainer.config.Config: is "
             "it a config of another program? configs/mnist.py shows one of this."
         )
-    return config
+    return own_sections(config)
 
 
 def names() -> list[str]:

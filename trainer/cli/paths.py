@@ -1,6 +1,7 @@
 """Paths as users give them."""
 
 import os
+import re
 
 from absl import flags
 
@@ -37,12 +38,20 @@ def user_path(path: str) -> str:
     """A path with `~` expanded, local or gs://; whatever else is in its name is part of it.
 
     Raises:
-        UserError: it is empty, of another kind of storage, or TensorFlow cannot hold its name.
+        UserError: it is empty, of another kind of storage, in the home folder of nobody, or
+            TensorFlow cannot hold its name.
     """
     if not path:
         raise UserError("it is empty: give a path, or leave it out.")
     check_utf8(path)
-    if "://" in path and not is_gs(path):
-        kind = path.partition("://")[0]
-        raise UserError(f"{kind}:// is not known here: give a local path, or gs://.")
-    return os.path.expanduser(path)
+    # At its start alone: `runs/a,gs://bucket/b` are two paths.
+    scheme = re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", path)
+    if scheme and not is_gs(path):
+        raise UserError(f"{scheme[0]} is not known here: give a local path, or gs://.")
+    expanded = os.path.expanduser(path)
+    if expanded.startswith("~"):
+        raise UserError(
+            f"{path.partition('/')[0]} is nobody's home folder here: for a path of this name, give "
+            f"./{path}."
+        )
+    return expanded

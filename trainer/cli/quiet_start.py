@@ -1,6 +1,7 @@
 """TensorFlow without what it prints of itself before our first line; its errors stay."""
 
 import contextlib
+import importlib
 import os
 import re
 import signal
@@ -32,22 +33,34 @@ def import_tensorflow() -> None:
     Later it logs errors only. Where TF_CPP_MIN_LOG_LEVEL is set, that decides: at 0 and 1
     every line is shown.
     """
-    if "tensorflow" in sys.modules:
-        return
     os.environ.setdefault(_LEVEL, "2")
-    # Whatever KERAS_BACKEND and keras.json say: they would decide over results.
-    os.environ["KERAS_BACKEND"] = "tensorflow"
-    shows_all = os.environ[_LEVEL] in ("0", "1")
+    ignore_settings()
+    # Keras imports it. A matplotlibrc in the working folder would come first.
+    with contextlib.chdir(os.path.dirname(os.devnull)):
+        importlib.import_module("matplotlib")
+    # What a config file has imported has already said all of itself.
+    shows_all = "tensorflow" in sys.modules or os.environ[_LEVEL] in ("0", "1")
     with contextlib.nullcontext() if shows_all else without_known_lines():
         import keras
         import tensorflow as tf
 
         # Otherwise it would look, and complain that there is no GPU, at the first operation.
         tf.config.list_physical_devices()
+    # Whatever keras.json says: it would decide over results.
     keras.config.set_floatx("float32")
     keras.config.set_epsilon(1e-7)
     keras.config.set_image_data_format("channels_last")
     keras.config.set_dtype_policy("float32")
+
+
+def ignore_settings() -> None:
+    """Sets what else the environment would choose for Keras and Matplotlib.
+
+    Call it before either is imported, as a config file may do.
+    """
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    os.environ["MPLBACKEND"] = "agg"
+    os.environ["MATPLOTLIBRC"] = os.devnull
 
 
 @contextlib.contextmanager

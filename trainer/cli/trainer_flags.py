@@ -168,7 +168,7 @@ def parse(argv: Sequence[str]) -> list[str]:
     except flags.UnrecognizedFlagError as error:
         raise UserError(_unknown_flag(error.flagname, mode)) from error
     except flags.Error as error:
-        raise UserError(str(error).replace("\n", r"\n")) from error
+        raise UserError(str(error)) from error
 
 
 def arguments() -> list[str]:

@@ -25,6 +25,7 @@ Exit codes: 0 done, 1 failure, 2 bad usage or bad input, 130 Ctrl-C, 143 SIGTERM
 from absl import flags
 
 from trainer.cli import command
+from trainer.cli.paths import PathParser
 from trainer.cli.quiet_start import import_tensorflow
 from trainer.errors import UserError
 
@@ -32,7 +33,7 @@ from trainer.errors import UserError
 def _define_flags() -> None:
     # Not at import, which must not add to the flags of another command line.
     flags.DEFINE_string("source", None, "What to read, in one of the forms above.")
-    flags.DEFINE_string("output", None, "Folder to write the records to; may be gs://.")
+    flags.DEFINE(PathParser(), "output", None, "Folder to write the records to; may be gs://.")
     flags.DEFINE_integer(
         "shards",
         None,
@@ -43,7 +44,9 @@ def _define_flags() -> None:
         "resolution", None, "Height and width to scale to; left out: as the source.", lower_bound=1
     )
     flags.DEFINE_enum("channels", None, ["1", "3", "4"], "1 for grey, 3 for RGB, 4 for RGBA.")
-    flags.DEFINE_string("verify", None, "Folder of records to check, instead of preparing one.")
+    flags.DEFINE(
+        PathParser(), "verify", None, "Folder of records to check, instead of preparing one."
+    )
 
 
 def _prepare() -> None:

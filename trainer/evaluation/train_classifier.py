@@ -21,15 +21,19 @@ import os
 from absl import flags
 
 from trainer.cli import command
+from trainer.cli.paths import PathParser
 from trainer.cli.quiet_start import import_tensorflow
 from trainer.errors import UserError
 
 
 def _define_flags() -> None:
     # Not at import, which must not add to the flags of another command line.
-    flags.DEFINE_string("records_dir", None, "Folder of the records; they need labels.")
-    flags.DEFINE_string(
-        "output", None, "The .npz to write; left out: classifier.npz in the folder of the records."
+    flags.DEFINE(PathParser(), "records_dir", None, "Folder of the records; they need labels.")
+    flags.DEFINE(
+        PathParser(),
+        "output",
+        None,
+        "The .npz to write; left out: classifier.npz in the folder of the records.",
     )
     flags.DEFINE_integer("epochs", 20, "Passes over the images.", lower_bound=1)
     flags.DEFINE_integer("seed", 0, "Decides all random numbers.", lower_bound=0)

@@ -7,7 +7,8 @@ from types import FrameType
 class SignalWatch:
     """Remembers the first SIGTERM, SIGHUP (a lost terminal) or SIGINT while the context is open.
 
-    A second Ctrl-C raises KeyboardInterrupt at once, for the impatient.
+    What is ignored from the start, as SIGHUP under nohup, stays so. A second Ctrl-C raises
+    KeyboardInterrupt at once, for the impatient.
     """
 
     def __init__(self) -> None:
@@ -17,6 +18,7 @@ class SignalWatch:
         self._before = {
             number: signal.signal(number, self._remember)
             for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+            if signal.getsignal(number) != signal.SIG_IGN
         }
         return self
 
