@@ -76,7 +76,7 @@ def test_the_command_line_with_every_sign(tmp_path: Path) -> None:
     """The config lies there too."""
     folder = tmp_path / NAME
     folder.mkdir()
-    command = command_on_20_images(folder)
+    command = command_on_20_images(folder, xla=True)
     command.finish("--config.train.steps=2", f"--compile_cache={folder}/cache, a\"'", run=NAME)
     assert (folder / NAME / "checkpoints/step-2.index").exists()
     assert list((folder / "cache, a\"'").rglob("*.pb"))
