@@ -51,7 +51,9 @@ def test_two_runs_side_by_side(
     assert f"{mean:.4g}" in row
     assert f"{abs(first[fid] - second[fid]) / 2**0.5:.4g}" in row
     assert f"A: {runs[0]}" in text
-    (told,) = (record.getMessage() for record in caplog.records if record.levelname == "WARNING")
+    # Ours: TensorFlow warns of retracing, by what other tests have traced in this process.
+    ours = [record for record in caplog.records if record.name.startswith("trainer.")]
+    (told,) = (record.getMessage() for record in ours if record.levelname == "WARNING")
     assert told.startswith(f"{runs[1]} was trained on 390 images") and "with 400 images" in told
     (entry, _) = json.loads((Path(runs[0]) / "evaluation.json").read_text())
     assert entry["step"] == 8 and entry["samples"] == 150 and entry["sampling_seed"] == 3
