@@ -7,7 +7,6 @@ this process; every tenth is compiled by XLA. Exit code 0: each trained or was r
 sentence. Of those that fell, the fields that are not as in `Config()` are shown.
 """
 
-import argparse
 import contextlib
 import io
 import sys
@@ -19,17 +18,13 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from tests.helpers.any_config import Records, differing, outcome, valid_configs
+from tests.helpers.soak import parsed
 from trainer.config import Config
 
 
 def main() -> int:
     """Parses the command line, tries the examples, tells what came of them."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--examples", type=int, default=40, help="configs to try")
-    parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
-    arguments = parser.parse_args()
+    arguments = parsed(__doc__, examples=(40, "configs to try"))
     told: list[str] = []
     made: Records = {}
     with tempfile.TemporaryDirectory() as folder:

@@ -7,7 +7,6 @@ stay within 2% (`/proc`, so on Linux only). Then it evaluates the run with `--sa
 must take at most 2 GiB. Exit code 0: both held.
 """
 
-import argparse
 import re
 import resource
 import subprocess
@@ -20,6 +19,7 @@ import numpy as np
 
 from tests.helpers.command import Command
 from tests.helpers.examples import prepared
+from tests.helpers.soak import parsed
 from trainer.run.metrics_file import read_metrics
 
 SETTLED_STEPS = 2_000
@@ -80,12 +80,9 @@ def evaluation_is_large(command: Command, samples: int) -> bool:
 
 def main() -> int:
     """Parses the command line and runs both in a temporary folder."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    arguments = parsed(
+        __doc__, steps=(20_000, "of the training"), samples=(50_000, "of the evaluation")
     )
-    parser.add_argument("--steps", type=int, default=20_000, help="of the training")
-    parser.add_argument("--samples", type=int, default=50_000, help="of the evaluation")
-    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         shape = (2 * arguments.samples, 8, 8, 1)
         images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)

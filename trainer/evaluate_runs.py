@@ -49,7 +49,7 @@ def evaluate_runs(
         UserError: a source, a checkpoint, the records or the extractor will not do.
     """
     path = output or os.path.join(sources[0], EVALUATION)
-    with naming_the_output(f"--output={output}"):
+    with naming_the_output(path, "--output"):
         # Before the work, not after it.
         tf.io.gfile.makedirs(os.path.dirname(output or ".") or ".")
     if tf.io.gfile.isdir(path):

@@ -127,7 +127,11 @@ class Run:
             )
         logger = RunLogger(
             config.trained_on(self.manifest.source),
-            *(self.run_dir, self.chief, start, schedule.total_steps, schedule.epoch_at),
+            self.run_dir,
+            self.chief,
+            start,
+            schedule.total_steps,
+            schedule.epoch_at,
         )
         if self.chief and config.evaluation.every_epochs:
             logger.message("Getting the features of the real images, for the measures ...")

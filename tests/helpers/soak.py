@@ -1,4 +1,4 @@
-"""What the soaks share."""
+"""What the commands share that run for minutes: soaks and harnesses."""
 
 import argparse
 import random
@@ -9,11 +9,11 @@ from typing import Any
 
 
 def parsed(description: str, **options: tuple[Any, str]) -> argparse.Namespace:
-    """Reads flags, given as their defaults and helps, and `--seed` of the random moments."""
+    """Reads flags, given as their defaults and helps, and `--seed` of all that is random."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    for name, (default, text) in {**options, "seed": (0, "of the random moments")}.items():
+    for name, (default, text) in {**options, "seed": (0, "of all that is random")}.items():
         parser.add_argument(f"--{name}", type=type(default), default=default, help=text)
     given = parser.parse_args()
     random.seed(given.seed)

@@ -57,7 +57,7 @@ def test_errors_of_python_and_of_tensorflow(number: int, words: str, tmp_path: P
         told.append(re.sub(r"[\d.]+ GB free", "", str(caught.value)))
         assert str(tmp_path) in told[-1] and words in told[-1]
     assert len(set(told)) == 1
-    for given in (naming_the_disk(path), naming_the_output(f"--output={path}")):
+    for given in (naming_the_disk(path), naming_the_output(path, "--output")):
         with pytest.raises(DiskError) as caught, given:
             raise OSError(number, why)  # as a write has it
         assert re.sub(r"[\d.]+ GB free", "", str(caught.value)) == told[0]
@@ -104,5 +104,5 @@ def test_other_errors_pass(tmp_path: Path) -> None:
         with pytest.raises(type(error)), naming_the_disk():
             raise error
     sentence = r"--output=a cannot be written \(.*choose another"
-    with pytest.raises(UserError, match=sentence), naming_the_output("--output=a"):
+    with pytest.raises(UserError, match=sentence), naming_the_output("a", "--output"):
         tf.io.gfile.makedirs(str(tmp_path / "file/folder"))

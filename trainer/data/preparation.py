@@ -86,7 +86,10 @@ def prepared_records(config: Config, num_classes: int = 0) -> Manifest:
     data, model = config.data, config.model
     if not tfrecord.has_manifest(data.records_dir):
         prepare(
-            *(data.source, data.records_dir, None, model.resolution, model.channels),
+            data.source,
+            data.records_dir,
+            resolution=model.resolution,
+            channels=model.channels,
             shards_at_most=data.shards,
         )
     manifest = tfrecord.read_manifest(data.records_dir)

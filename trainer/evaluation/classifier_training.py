@@ -160,7 +160,7 @@ def shifted(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def _check_writable(output: str) -> None:
     """Finds out before the training that its result cannot be kept."""
     probe = temporary_name(output)
-    with naming_the_output(f"--output={output}"):
+    with naming_the_output(output, "--output"):
         tf.io.gfile.makedirs(os.path.dirname(output) or ".")
         with tf.io.gfile.GFile(probe, "wb") as file:
             file.write(b"")

@@ -17,6 +17,7 @@ import keras
 import tensorflow as tf
 
 from trainer.errors import UserError
+from trainer.storage.bucket import SAVED_MODEL
 from trainer.storage.files import without_patterns
 
 Network = Callable[[tf.Tensor], tuple[tf.Tensor, ...]]
@@ -30,12 +31,12 @@ def is_custom_model(path: str) -> bool:
 
 def is_saved_model(path: str) -> bool:
     """Whether there is the folder of a SavedModel."""
-    return bool(tf.io.gfile.exists(tf.io.gfile.join(path, "saved_model.pb")))
+    return bool(tf.io.gfile.exists(tf.io.gfile.join(path, SAVED_MODEL)))
 
 
 def load_saved_model(path: str) -> Any:
     """Loads a SavedModel, whose folder may have any name."""
-    with without_patterns(os.path.join(path, "saved_model.pb")) as file:
+    with without_patterns(os.path.join(path, SAVED_MODEL)) as file:
         return tf.saved_model.load(os.path.dirname(file))
 
 

@@ -52,7 +52,7 @@ def write_report(run_dirs: list[str], output: str) -> None:
             for record, run_dir in zip(records, run_dirs, strict=True)
         ]
     text = page(records)
-    with naming_the_output(f"--output={output}"):
+    with naming_the_output(output, "--output"):
         tf.io.gfile.makedirs(os.path.dirname(output) or ".")
         write_text(output, text)
 

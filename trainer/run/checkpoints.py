@@ -139,9 +139,9 @@ class Checkpoints:
         found = [(damage(path), set_aside(path)) for path in damaged]
         self._write_list(os.path.dirname(kept[-1]), [os.path.basename(path) for path in kept])
         for finding, aside in found:
+            from_here = os.path.basename(kept[-1])
             log.warning(
-                "%s. It is kept as %s, and training goes on from %s",
-                *(finding, aside, os.path.basename(kept[-1])),
+                "%s. It is kept as %s, and training goes on from %s", finding, aside, from_here
             )
 
     def save_best(self, step: int) -> None:
@@ -191,19 +191,15 @@ class Checkpoints:
                 # The list first: it never names what is gone.
                 self._write_list(folder, names[-keep:])
         except DiskError:
-            made = [file for file in checkpoint_files(folder, newest) if file not in earlier]
-            _remove(folder, *made, f"{newest}_temp")
+            half = {*checkpoint_files(folder, newest), f"{newest}_temp"} - {*earlier}
+            for file in half.intersection(names_in(folder)):
+                remove(os.path.join(folder, file))
             raise
         for old in names[:-keep]:
-            _remove(folder, *checkpoint_files(folder, old))
+            for file in checkpoint_files(folder, old):
+                tf.io.gfile.remove(os.path.join(folder, file))
 
     def _write_list(self, folder: str, names: list[str]) -> None:
         lines = [f'model_checkpoint_path: "{names[-1]}"']
         lines += [f'all_model_checkpoint_paths: "{each}"' for each in names]
         write_text(os.path.join(folder, CHECKPOINT_LIST), "\n".join(lines) + "\n")
-
-
-def _remove(folder: str, *names: str) -> None:
-    for name in names_in(folder):
-        if name in names:
-            remove(os.path.join(folder, name))

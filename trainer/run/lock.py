@@ -71,7 +71,7 @@ def locked(run_dir: str) -> Iterator[None]:
 @contextlib.contextmanager
 def _locked_file(run_dir: str) -> Iterator[IO[bytes]]:
     path = os.path.join(run_dir, LOCK)
-    with naming_the_output(f"--run_dir={run_dir}"):
+    with naming_the_output(run_dir, "--run_dir"):
         os.makedirs(run_dir, exist_ok=True)
         # Unbuffered: a write that failed would fail again, unnamed, as the file is closed.
         file = open(path, "a+b", buffering=0)  # noqa: SIM115

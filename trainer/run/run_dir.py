@@ -167,7 +167,7 @@ def claim_run_dir(run_dir: str, config: Config, environment: Mapping[str, str | 
         UserError: the directory cannot be written.
         DiskError: the disk refuses.
     """
-    with naming_the_output(f"--run_dir={run_dir}"):
+    with naming_the_output(run_dir, "--run_dir"):
         tf.io.gfile.makedirs(run_dir)
         _remove_leftovers(run_dir)
         write_text(os.path.join(run_dir, CONFIG), config.to_json())

@@ -35,7 +35,7 @@ def export_generator(generator: Generator, output: str) -> None:
             upload_saved_model(folder, output)
         return
     folder = temporary_name(output.rstrip("/"))
-    with naming_the_output(f"--output={output}"):
+    with naming_the_output(output, "--output"):
         try:
             os.makedirs(output, exist_ok=True)
             tf.saved_model.save(module, folder, signatures=signatures)

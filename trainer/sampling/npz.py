@@ -4,15 +4,13 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from trainer.storage.bucket import is_gs
-from trainer.storage.disk import naming_the_disk
-from trainer.storage.files import temporary_name
+from trainer.storage.files import replacing
 
 
 class BlockArray(NamedTuple):
@@ -36,22 +34,17 @@ def write_npz(path: str, arrays: Mapping[str, BlockArray]) -> None:
             write_npz(local, arrays)
             tf.io.gfile.copy(local, path, overwrite=True)
         return
-    temporary = temporary_name(path)
-    try:
-        with (
-            naming_the_disk(path),
-            zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
-        ):
-            for name, array in arrays.items():
-                with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    header = {
-                        "descr": np.lib.format.dtype_to_descr(array.dtype),
-                        "fortran_order": False,
-                        "shape": array.shape,
-                    }
-                    np.lib.format.write_array_header_1_0(member, header)
-                    for block in array.blocks:
-                        member.write(np.ascontiguousarray(block, array.dtype).data)
-        os.replace(temporary, path)
-    finally:
-        Path(temporary).unlink(missing_ok=True)
+    with (
+        replacing(path) as temporary,
+        zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive,
+    ):
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as member:
+                header = {
+                    "descr": np.lib.format.dtype_to_descr(array.dtype),
+                    "fortran_order": False,
+                    "shape": array.shape,
+                }
+                np.lib.format.write_array_header_1_0(member, header)
+                for block in array.blocks:
+                    member.write(np.ascontiguousarray(block, array.dtype).data)

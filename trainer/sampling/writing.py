@@ -160,6 +160,6 @@ def _check_room(sampler: Sampler, seed: int, count: int, output: str) -> None:
 @contextlib.contextmanager
 def _writing(output: str) -> Iterator[None]:
     is_file = output.lower().endswith((".npz", ".png"))
-    with naming_the_output(f"--output={output}"):
+    with naming_the_output(output, "--output"):
         tf.io.gfile.makedirs((os.path.dirname(output) or ".") if is_file else output)
         yield

@@ -96,6 +96,12 @@ def fetch(path: str, local: str, check: Callable[[str], None]) -> None:
         _retried(path, copy)
 
 
+def saved_model_files(folder: str) -> list[Path]:
+    """The files of a local SavedModel, the one that readers look for first the last of them."""
+    head = Path(folder, SAVED_MODEL)
+    return [*(path for path in Path(folder).rglob("*") if path.is_file() and path != head), head]
+
+
 def upload_saved_model(local: str, folder: str) -> None:
     """Copies a SavedModel to gs://; a reader there sees all of it or none.
 
@@ -104,13 +110,11 @@ def upload_saved_model(local: str, folder: str) -> None:
     Raises:
         UserError, StorageOutageError: as `check_writable`.
     """
-    head = Path(local, SAVED_MODEL)
-    paths = [path for path in Path(local).rglob("*") if path.is_file() and path != head]
     with naming_the_bucket(folder, "written to"):
         old_head = posixpath.join(folder, SAVED_MODEL)
         if filesystem().exists(old_head):
             filesystem().rm_file(old_head)
-        for path in (*paths, head):
+        for path in saved_model_files(local):
             target = posixpath.join(folder, path.relative_to(local).as_posix())
             _retried(target, functools.partial(filesystem().put_file, str(path), target))
 

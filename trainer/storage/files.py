@@ -11,7 +11,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from trainer.errors import UserError
-from trainer.storage.bucket import SAVED_MODEL, is_gs
+from trainer.storage.bucket import SAVED_MODEL, is_gs, saved_model_files
 from trainer.storage.disk import naming_the_disk
 
 # Names with it are removed in a run directory: nothing that a person may have typed.
@@ -67,19 +67,39 @@ def without_patterns(path: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def naming_the_output(given: str) -> Iterator[None]:
-    """Names what a user chose to write to, such as `--output=a/b.png`, where that cannot be.
+def naming_the_output(path: str, flag: str = "") -> Iterator[None]:
+    """Names what a user chose to write to, where that cannot be, and the flag such as `--output`.
 
     Raises:
         UserError: it is no place for a file; on gs://, what TensorFlow says of it.
         DiskError: the disk refuses.
     """
     try:
-        with naming_the_disk(re.sub(r"^--\w+=", "", given)):
+        with naming_the_disk(path):
             yield
     except (tf.errors.OpError, OSError) as error:
         why = str(error).splitlines()[0]
+        given = f"{flag}={path}" if flag else path
         raise UserError(f"{given} cannot be written ({why}); choose another.") from error
+
+
+@contextlib.contextmanager
+def replacing(path: str, needed_bytes: int = 0) -> Iterator[str]:
+    """The temporary name of a local file, which takes the place of `path` once it is written.
+
+    Raises:
+        DiskError: the disk refuses; nothing is left of the attempt.
+        tf.errors.OpError: other failures of the renaming.
+    """
+    temporary = temporary_name(path)
+    try:
+        with naming_the_disk(path, needed_bytes):
+            yield temporary
+            tf.io.gfile.rename(temporary, path, overwrite=True)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.remove(temporary)
+        raise
 
 
 def write_bytes(path: str, content: bytes) -> None:
@@ -93,15 +113,8 @@ def write_bytes(path: str, content: bytes) -> None:
         # An object appears whole or not at all, and to rename it is to copy it.
         _write(path, content)
         return
-    temporary = temporary_name(path)
-    try:
-        with naming_the_disk(path, len(content)):
-            _write(temporary, content)
-            tf.io.gfile.rename(temporary, path, overwrite=True)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.remove(temporary)
-        raise
+    with replacing(path, len(content)) as temporary:
+        _write(temporary, content)
 
 
 def move_saved_model(made: str, folder: str) -> None:
@@ -109,12 +122,10 @@ def move_saved_model(made: str, folder: str) -> None:
 
     As `bucket.upload_saved_model`: what readers look for first goes first and comes last.
     """
-    head = Path(made, SAVED_MODEL)
-    files = [path for path in Path(made).rglob("*") if path.is_file() and path != head]
-    # What TensorFlow could not remove.
-    paths = [path for path in files if path.parent.name != "variables_temp"]
     Path(folder, SAVED_MODEL).unlink(missing_ok=True)
-    for path in (*paths, head):
+    for path in saved_model_files(made):
+        if path.parent.name == "variables_temp":  # what TensorFlow could not remove
+            continue
         target = Path(folder, path.relative_to(made))
         target.parent.mkdir(parents=True, exist_ok=True)
         path.replace(target)

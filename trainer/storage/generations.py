@@ -11,6 +11,8 @@ import email.utils
 from trainer.storage.bucket import filesystem
 from trainer.storage.bucket_errors import naming_the_bucket, status_of
 
+_OBJECT = "b/{}/o/{}"  # below gcsfs's own base, with a bucket and a key
+
 NONE = "0"
 """The generation of what is not there."""
 
@@ -34,14 +36,13 @@ def find_version(path: str) -> Version | None:
     Raises:
         UserError, StorageOutageError: as `trainer.storage.bucket.check_writable`.
     """
-    bucket, _, key = path.removeprefix("gs://").partition("/")
-    url = f"{filesystem().base}b/{{}}/o/{{}}"
+    bucket, key = _bucket_and_key(path)
     with naming_the_bucket(path, "read"):
         try:
-            found = filesystem().call("GET", url, bucket, key, json_out=True)
+            found = filesystem().call("GET", _OBJECT, bucket, key, json_out=True)
             generation = found["generation"]
             headers, content = filesystem().call(
-                "GET", url, bucket, key, alt="media", generation=generation
+                "GET", _OBJECT, bucket, key, alt="media", generation=generation
             )
         except FileNotFoundError:
             return None
@@ -59,7 +60,7 @@ def replace(path: str, content: bytes, generation: str) -> str | None:
     Raises:
         UserError, StorageOutageError: as `trainer.storage.bucket.check_writable`.
     """
-    bucket, _, key = path.removeprefix("gs://").partition("/")
+    bucket, key = _bucket_and_key(path)
     url = f"{filesystem().base}b/{{}}/o".replace("/storage/", "/upload/storage/")
     tied = {"uploadType": "media", "name": key, "ifGenerationMatch": generation}
     with naming_the_bucket(path, "written to"):
@@ -81,11 +82,15 @@ def remove(path: str, generation: str) -> None:
     Raises:
         UserError, StorageOutageError: as `trainer.storage.bucket.check_writable`.
     """
-    bucket, _, key = path.removeprefix("gs://").partition("/")
-    url = f"{filesystem().base}b/{{}}/o/{{}}"
+    bucket, key = _bucket_and_key(path)
     with naming_the_bucket(path, "cleared of what was written"):
         try:
-            filesystem().call("DELETE", url, bucket, key, ifGenerationMatch=generation)
+            filesystem().call("DELETE", _OBJECT, bucket, key, ifGenerationMatch=generation)
         except Exception as error:
             if status_of(error) not in (404, 412):
                 raise
+
+
+def _bucket_and_key(path: str) -> tuple[str, str]:
+    bucket, _, key = path.removeprefix("gs://").partition("/")
+    return bucket, key
