@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.command import CONFIG
 from tests.helpers.programs import run_module
 from tests.helpers.tiny import tiny_config
 from tests.helpers.variants import changed
@@ -201,7 +202,7 @@ def test_a_config_that_does_not_fit() -> None:
 @needs_compiler
 def test_command_line(tmp_path: Path) -> None:
     config = tmp_path / "tiny.py"
-    config.write_text("from tests.helpers.tiny import tiny_config as get_config\n")
+    config.write_text(CONFIG.format(records="not-there"))
     output = tmp_path / "report.json"
     flags = ["--mode=preflight", f"--config={config}", "--config.model.dropout_rate=0"]
     done = run_module("trainer.main", *flags, "--topology=v5e:1x1", f"--output={output}")
