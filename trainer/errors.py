@@ -1,4 +1,8 @@
-"""The exceptions that the command line turns into messages and exit codes."""
+"""The exceptions that the command line turns into messages and exit codes, and their words."""
+
+from collections.abc import Sequence
+
+_NAMES_AT_MOST = 10
 
 
 class UserError(ValueError):
@@ -36,3 +40,9 @@ class StoppedError(Exception):
         super().__init__(message)
         self.signal_number = signal_number
         self.in_group = in_group
+
+
+def some_of(names: Sequence[str]) -> str:
+    """Names for a message, `a, b, c`; of many, the first ten and how many there are."""
+    more = f", ... ({len(names)} in all)" if len(names) > _NAMES_AT_MOST else ""
+    return ", ".join(names[:_NAMES_AT_MOST]) + more

@@ -21,6 +21,9 @@ MONTHS = tuple(str(month) for month in range(1, 13))
         ("2", 12, MONTHS, 1),  # the folder of this name, not the third one
         ("12", 12, MONTHS, 11),
         ("-1", 2, ("-1", "1"), 0),
+        ("caf\u00e9", 2, ("bar", "cafe\u0301"), 1),  # as macOS stores it
+        ("cafe\u0301", 2, ("bar", "caf\u00e9"), 1),
+        ("cafe\u0301", 2, ("caf\u00e9", "cafe\u0301"), 1),
     ],
 )
 def test_a_label_by_name_or_number(
@@ -36,6 +39,7 @@ def test_a_label_by_name_or_number(
         ("dgo", 3, ANIMALS, "did you mean dog? The labels are 0 to 2. The classes are cat, dog, "),
         ("0", 12, MONTHS, "did you mean 10? The classes are 1, 2, "),
         ("-1", 3, (), "--label=-1 is no class"),
+        ("x", 12, MONTHS, "The classes are 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, ... (12 in all)."),
         ("9" * 5000, 3, (), "is no class"),
         ("\u0663", 9, (), "is no class"),
         ("", 3, ANIMALS, "--label= is no class"),
@@ -57,6 +61,8 @@ def test_a_label_that_is_unknown(
         (("cat", "fire truck"), ["cat", "fire truck"]),
         (("a/b", "..x"), ["a-b", "x"]),
         (("caf\u00e9", "caf\udce9"), ["caf\u00e9", "caf-"]),
+        (("cafe\u0301", "tea"), ["caf\u00e9", "tea"]),
+        (("caf\u00e9", "cafe\u0301"), ["0", "1"]),
         (("x" * 300, "y"), ["x" * 60, "y"]),
         (("a/b", "a-b"), ["0", "1"]),
         (("Cat", "cat"), ["0", "1"]),

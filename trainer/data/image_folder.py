@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from trainer.errors import UserError
+from trainer.errors import UserError, some_of
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def image_files(root: Path) -> tuple[list[Path], tuple[str, ...]]:
         )
     folders = {path.name for path in root.iterdir() if path.is_dir() and path.name[0] != "."}
     if class_names and (empty := folders - set(class_names)):
-        log.warning("no classes, having no images: %s", ", ".join(in_natural_order(empty)))
+        log.warning("no classes, having no images: %s", some_of(in_natural_order(empty)))
     return files, class_names
 
 

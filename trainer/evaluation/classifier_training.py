@@ -10,7 +10,7 @@ from tqdm import tqdm
 
 from trainer.data import pipeline, sources, tfrecord
 from trainer.data.tfrecord import Manifest
-from trainer.errors import UserError
+from trainer.errors import UserError, some_of
 from trainer.evaluation.classifier import Classifier, build_network
 from trainer.storage.files import naming_the_output, temporary_name
 
@@ -100,8 +100,8 @@ def _read_test(test_source: str, manifest: Manifest) -> Labelled:
     label_of = {name: label for label, name in enumerate(manifest.class_names)}
     if not names or not label_of.keys() >= set(names):
         raise UserError(
-            f"--test_source={test_source} has the classes {', '.join(names) or '(none)'} and the "
-            f"records {', '.join(manifest.class_names)}: give a test set of the same classes."
+            f"--test_source={test_source} has the classes {some_of(names) or '(none)'} and the "
+            f"records {some_of(manifest.class_names)}: give a test set of the same classes."
         )
     images, labels = zip(*source.examples(), strict=True)
     return np.stack(images), np.array([label_of[names[label]] for label in labels], np.int32)

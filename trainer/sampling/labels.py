@@ -2,8 +2,9 @@
 
 import difflib
 import re
+import unicodedata
 
-from trainer.errors import UserError
+from trainer.errors import UserError, some_of
 from trainer.sampling.sampler import IN_TURN
 
 _FOLDER_CHARACTERS = 60
@@ -12,7 +13,8 @@ _FOLDER_CHARACTERS = 60
 def label_of(text: str | None, num_classes: int, class_names: tuple[str, ...]) -> int:
     """The label that --label gives, by name or by number; `IN_TURN` where it is left out.
 
-    Where a class is named by a number, as a folder `7` is, all numbers are names.
+    Where a class is named by a number, as a folder `7` is, all numbers are names. Characters with
+    marks count as one however they are put together: macOS decomposes them in names of files.
 
     Args:
         text: what the user gave.
@@ -31,15 +33,17 @@ def label_of(text: str | None, num_classes: int, class_names: tuple[str, ...]) -
         )
     if len(class_names) != num_classes:
         class_names = ()  # of other records than the model's
-    if text in class_names:
-        return class_names.index(text)
+    # As it is, or else composed.
+    for name, names in ((text, class_names), (_composed(text), tuple(map(_composed, class_names)))):
+        if name in names:
+            return names.index(name)
     named_by_number = any(name.isdecimal() for name in class_names)
     if not named_by_number and text in map(str, range(num_classes)):
         return int(text)
     near = difflib.get_close_matches(text, class_names, n=1)
     known = [f"did you mean {near[0]}?"] if near else []
     known += [] if named_by_number else [f"The labels are 0 to {num_classes - 1}."]
-    known += [f"The classes are {', '.join(class_names)}."] if class_names else []
+    known += [f"The classes are {some_of(class_names)}."] if class_names else []
     raise UserError(f"--label={text} is no class: {' '.join(known)}")
 
 
@@ -50,7 +54,12 @@ def folder_names(class_names: tuple[str, ...], num_classes: int) -> list[str]:
     unknown or one folder would do for two of them.
     """
     safe = [
-        re.sub(r"[^\w .+=-]+", "-", name)[:_FOLDER_CHARACTERS].strip(" .") for name in class_names
+        re.sub(r"[^\w .+=-]+", "-", _composed(name))[:_FOLDER_CHARACTERS].strip(" .")
+        for name in class_names
     ]
     distinct = {name.casefold() for name in safe} - {""}
     return safe if len(distinct) == num_classes else [str(label) for label in range(num_classes)]
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
