@@ -13,9 +13,9 @@ import tensorflow as tf
 
 from trainer.errors import DiskError, UserError
 from trainer.run.lock import locked
-from trainer.sampling.npz import BlockArray, write_npz
 from trainer.storage.disk import naming_the_disk
 from trainer.storage.files import naming_the_output, temporary_name, write_bytes
+from trainer.storage.npz import BlockArray, write_npz
 
 
 def test_a_full_disk_is_told_and_nothing_half_stays(tmp_path: Path) -> None:

@@ -15,12 +15,12 @@ from tqdm import tqdm
 
 from trainer.errors import UserError
 from trainer.sampling.labels import folder_names
-from trainer.sampling.npz import BlockArray, write_npz
 from trainer.sampling.pictures import class_grid, grid
 from trainer.sampling.sampler import BLOCK_IMAGES, IN_TURN, Sampler, labels_of
 from trainer.storage.bucket import is_gs
 from trainer.storage.disk import amount, free_bytes
 from trainer.storage.files import naming_the_output, write_bytes
+from trainer.storage.npz import BlockArray, write_npz
 from trainer.storage.png import png
 
 log = logging.getLogger(__name__)
