@@ -58,7 +58,9 @@ def test_room_for_what_is_to_come(
     check_room(run_dir, config, schedule, step, EACH)
     check_room("gs://bucket/run", config, schedule, step, 10**12)
     free["bytes"] = copies * EACH - 1
-    sentence = rf"{tmp_path}.* takes some {copies * 5}\.0 MB more .* disk has .* MB free; make room"
+    sentence = (
+        rf"{tmp_path}.* takes about {copies * 5}\.0 MB, and the disk has .* MB free: make room"
+    )
     with pytest.raises(UserError, match=sentence):
         check_room(run_dir, config, schedule, step, EACH)
     check_room(run_dir, config, schedule, steps, EACH)  # nothing is to come

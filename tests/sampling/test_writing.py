@@ -1,3 +1,4 @@
+import functools
 import logging
 import tracemalloc
 from collections.abc import Iterator
@@ -52,7 +53,9 @@ def test_an_npz_needs_no_memory_for_its_images(
 
 @pytest.mark.parametrize("name", ["a.npz", "folder"])
 def test_no_room(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UserError, match=r"000 images take about .* GB and there are .* GB free"):
+    with pytest.raises(
+        UserError, match=r"000 images take about .* GB, and the disk has .* GB free: low"
+    ):
         write_samples(SAMPLER, 0, 10**15, str(tmp_path / name))
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
@@ -83,11 +86,19 @@ def test_other_files_do_not_become_folders(tmp_path: Path, name: str) -> None:
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("name", ["grid.PNG", "all.NPZ", "run.v2", "a.b", "no_suffix"])
+@pytest.mark.parametrize("name", ["grid.PNG", "all.NPZ", "run.v2", "a.b", "no_suffix", ".hidden"])
 def test_names_in_capitals_and_with_dots(tmp_path: Path, name: str) -> None:
     write_samples(SAMPLER, 0, 3, str(tmp_path / name))
-    assert (tmp_path / name).is_dir() == (name in ("run.v2", "a.b", "no_suffix"))
+    assert (tmp_path / name).is_dir() == (name in ("run.v2", "a.b", "no_suffix", ".hidden"))
     assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", [".png", ".NPZ", "folder/.png", ".jpg"])
+def test_a_suffix_is_no_name(tmp_path: Path, name: str) -> None:
+    for write in (write_samples, functools.partial(write_interpolations, columns=2)):
+        with pytest.raises(UserError, match=r"name before \.\w+ is missing"):
+            write(SAMPLER, 0, 3, output=str(tmp_path / name))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_grid_has_a_limit(tmp_path: Path) -> None:

@@ -3,11 +3,9 @@
 import os
 
 from trainer.config import Config
-from trainer.errors import UserError
 from trainer.run.run_dir import BEST, CHECKPOINTS, checkpoints_in
 from trainer.run.schedule import Schedule
-from trainer.storage.bucket import is_gs
-from trainer.storage.disk import amount, free_bytes
+from trainer.storage import disk
 
 _GRID_FILES = 2  # as PNG and in TensorBoard's events
 
@@ -27,17 +25,18 @@ def check_room(run_dir: str, config: Config, schedule: Schedule, step: int, each
     Raises:
         UserError: there is too little; says how much is needed and free, and the mends.
     """
-    if is_gs(run_dir) or step >= schedule.total_steps:
+    if step >= schedule.total_steps:
         return
     needed = each * _checkpoints_to_come(run_dir, config, schedule, step)
     needed += _grids_to_come(config, schedule, step) * _bytes_of_grid(config)
-    if needed > (free := free_bytes(run_dir)):
-        raise UserError(
-            f"--run_dir={run_dir}: what this run is to keep takes some {amount(needed)} more "
-            f"(checkpoints of {amount(each)}, grids), and the disk has {amount(free)} free; make "
-            "room, lower --config.train.checkpoints_to_keep, raise "
-            "--config.train.grid_every_epochs, or choose another --run_dir."
-        )
+    disk.check_room(
+        run_dir,
+        needed,
+        f"--run_dir={run_dir}: what this run is yet to keep (checkpoints of {disk.amount(each)}, "
+        "grids) takes",
+        "make room, lower --config.train.checkpoints_to_keep, raise "
+        "--config.train.grid_every_epochs, or choose another --run_dir",
+    )
 
 
 def _checkpoints_to_come(run_dir: str, config: Config, schedule: Schedule, step: int) -> int:

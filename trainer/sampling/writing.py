@@ -16,9 +16,8 @@ from tqdm import tqdm
 from trainer.errors import UserError
 from trainer.sampling.labels import folder_names
 from trainer.sampling.pictures import class_grid, grid
-from trainer.sampling.sampler import BLOCK_IMAGES, IN_TURN, Sampler, labels_of
-from trainer.storage.bucket import is_gs
-from trainer.storage.disk import amount, free_bytes
+from trainer.sampling.sampler import IN_TURN, Sampler, labels_of
+from trainer.storage.disk import amount, check_room
 from trainer.storage.files import naming_the_output, write_bytes
 from trainer.storage.npz import BlockArray, write_npz
 from trainer.storage.png import png
@@ -48,21 +47,15 @@ def write_samples(
     Raises:
         UserError: `output` cannot be written, or has no room for it.
     """
-    suffix = os.path.splitext(output)[1].lower()
-    if suffix not in (".npz", ".png") and _names_a_file(output):
-        raise UserError(
-            f"--output={output}: samples are written as FILE.png (a grid), FILE.npz or a folder; "
-            f"{suffix} is none of these."
-        )
+    suffix = _suffix(output)
     if suffix == ".png":
         _check_grid(count, f"--count={count}", "give FILE.npz or a folder as --output for more")
-    with _writing(output):
+    with _writing(output, suffix):
         if suffix == ".png":
             images = np.concatenate(list(sampler.images(seed, count, label)))
             write_bytes(output, png(class_grid(images, sampler.labels(count, label))))
             return
-        _check_room(sampler, seed, count, output)
-        blocks = _told(sampler.images(seed, count, label), count)
+        blocks = _told(_with_room(sampler.images(seed, count, label), count, output, suffix), count)
         if suffix == ".npz":
             write_npz(output, _arrays(sampler, count, label, blocks))
         else:
@@ -79,11 +72,11 @@ def write_interpolations(
     """
     if columns < 2:
         raise UserError(f"--interpolation_steps={columns}: from one image to another it takes 2.")
-    if not output.lower().endswith(".png"):
+    if (suffix := _suffix(output)) != ".png":
         raise UserError(f"--output={output}: interpolations are drawn as a picture; give FILE.png.")
     asked = f"--count={rows} of --interpolation_steps={columns}"
     _check_grid(rows * columns, asked, "give fewer of either")
-    with _writing(output):
+    with _writing(output, suffix):
         images = sampler.interpolation(seed, rows, columns, label)
         write_bytes(output, png(grid(images, columns)))
 
@@ -129,10 +122,23 @@ def _told(blocks: Iterator[np.ndarray], count: int) -> Iterator[np.ndarray]:
             bar.update(len(block))
 
 
-def _names_a_file(output: str) -> bool:
-    """Whether its ending is that of a kind of file, so that no folder can be meant."""
+def _suffix(output: str) -> str:
+    """`.npz` or `.png`, empty for a folder.
+
+    Raises:
+        UserError: it is that of another kind of file, or all that there is of the name.
+    """
+    name = os.path.basename(output)
+    # With a letter before, since `.png` alone counts as a name without a suffix.
+    stem, suffix = os.path.splitext(f"a{name}".lower())
     # Not mimetypes.guess_type, which knows what the machine's own tables say.
-    return output.endswith(".npy") or any(mimetypes.MimeTypes().guess_type(output))
+    names_a_file = suffix in (".npz", ".npy") or any(mimetypes.MimeTypes().guess_type(f"a{name}"))
+    forms = "samples are written as FILE.png (a grid), FILE.npz or a folder"
+    if names_a_file and stem == "a":
+        raise UserError(f"--output={output}: {forms}; here the name before {suffix} is missing.")
+    if names_a_file and suffix not in (".npz", ".png"):
+        raise UserError(f"--output={output}: {forms}; {suffix} is none of these.")
+    return suffix if names_a_file else ""
 
 
 def _check_grid(count: int, asked: str, mend: str) -> None:
@@ -140,26 +146,29 @@ def _check_grid(count: int, asked: str, mend: str) -> None:
         raise UserError(f"{asked}: a grid shows at most {_GRID_IMAGES_AT_MOST} images; {mend}.")
 
 
-def _check_room(sampler: Sampler, seed: int, count: int, output: str) -> None:
-    """Tells how large an npz or a folder gets, by the first images, and whether it has room."""
-    some = next(sampler.images(seed, min(count, BLOCK_IMAGES)))
-    if output.lower().endswith(".npz"):
+def _with_room(
+    blocks: Iterator[np.ndarray], count: int, output: str, suffix: str
+) -> Iterator[np.ndarray]:
+    """The same blocks, once it is told how large they get, by the first, and that they have room.
+
+    Raises:
+        UserError: they have none; before any of them is given.
+    """
+    some = next(blocks)
+    if suffix == ".npz":
         size = len(zlib.compress(some.tobytes()))
     else:
-        blocks = sum(math.ceil(len(png(image)) / _DISK_BLOCK_BYTES) for image in some)
-        size = blocks * _DISK_BLOCK_BYTES
+        disk_blocks = sum(math.ceil(len(png(image)) / _DISK_BLOCK_BYTES) for image in some)
+        size = disk_blocks * _DISK_BLOCK_BYTES
     needed = count * size // len(some)
     log.info("%s: %s images, about %s", output, f"{count:,}", amount(needed))
-    if not is_gs(output) and needed > (free := free_bytes(output)):
-        raise UserError(
-            f"--output={output}: {count:,} images take about {amount(needed)} and there are "
-            f"{amount(free)} free: lower --count or give another disk."
-        )
+    what = f"--output={output}: {count:,} images take"
+    check_room(output, needed, what, "lower --count or give another disk")
+    return itertools.chain([some], blocks)
 
 
 @contextlib.contextmanager
-def _writing(output: str) -> Iterator[None]:
-    is_file = output.lower().endswith((".npz", ".png"))
+def _writing(output: str, suffix: str) -> Iterator[None]:
     with naming_the_output(output, "--output"):
-        tf.io.gfile.makedirs((os.path.dirname(output) or ".") if is_file else output)
+        tf.io.gfile.makedirs((os.path.dirname(output) or ".") if suffix else output)
         yield

@@ -10,7 +10,7 @@ import re
 import shutil
 from collections.abc import Iterator
 
-from trainer.errors import DiskError
+from trainer.errors import DiskError, UserError
 from trainer.storage.bucket import is_gs
 from trainer.storage.bucket_errors import is_at_fault
 
@@ -65,6 +65,24 @@ def storage_refused(error: BaseException) -> bool:
 def free_bytes(path: str) -> int:
     """Room on the disk where a local path is, or would be made."""
     return shutil.disk_usage(_folder_there(path)).free
+
+
+def check_room(path: str, needed_bytes: int, what: str, mend: str) -> None:
+    """Checks that the disk of a local path has room; whether a bucket has, nobody knows.
+
+    Args:
+        path: where something is to be written.
+        needed_bytes: about what it takes.
+        what: it is, with its flag, up to the verb: "--output=a.npz: 9 images take".
+        mend: what to do where there is too little, as an imperative.
+
+    Raises:
+        UserError: says how much is needed and free, and the mend.
+    """
+    if not is_gs(path) and needed_bytes > (free := free_bytes(path)):
+        raise UserError(
+            f"{what} about {amount(needed_bytes)}, and the disk has {amount(free)} free: {mend}."
+        )
 
 
 def amount(size: int) -> str:
