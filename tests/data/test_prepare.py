@@ -1,5 +1,7 @@
 import dataclasses
 import json
+import os
+import resource
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from trainer.config import Config
 from trainer.config_sections import DataConfig
 from trainer.data import sources, tfrecord
 from trainer.data.preparation import check_source, prepare, prepared_records, verify
-from trainer.errors import UserError
+from trainer.errors import DiskError, UserError
 
 PREPARE = "trainer.data.prepare"
 
@@ -104,6 +106,18 @@ def test_a_failure_leaves_nothing(spec: str, output: Path, monkeypatch: pytest.M
             prepare(spec, str(output))
     assert list(output.iterdir()) == []
     assert prepare(spec, str(output)).num_images == 10
+
+
+def test_more_shards_than_files_may_be_open(output: Path) -> None:
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 50, before[1]))
+    try:
+        with pytest.raises(DiskError, match=r"Too many open files.*fewer --shards") as caught:
+            prepare("digits", str(output), shards=200)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert str(output) in str(caught.value)
+    assert list(output.iterdir()) == []
 
 
 def test_a_few_images_take_fewer_shards(

@@ -42,6 +42,7 @@ def test_a_full_disk_is_told_and_nothing_half_stays(tmp_path: Path) -> None:
         (errno.EIO, "its disk fails, see dmesg"),
         (errno.EACCES, "this account may not do that; let it write in"),
         (errno.EROFS, "its file system is read-only"),
+        (errno.EMFILE, "one more than a process may open here; raise ulimit -n, or give fewer"),
     ],
 )
 def test_errors_of_python_and_of_tensorflow(number: int, words: str, tmp_path: Path) -> None:

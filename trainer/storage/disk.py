@@ -31,7 +31,13 @@ _BROKEN = {
     errno.EIO: "its disk fails, see dmesg",
     errno.ESTALE: "its network file system has lost it",
 }
-_NUMBERS = {os.strerror(number): number for number in (*_FULL, *_REFUSED, *_BROKEN)}
+_TOO_MANY = {
+    errno.EMFILE: (
+        "it is one more than a process may open here",
+        "raise ulimit -n, or give fewer --shards where records are prepared",
+    ),
+}
+_NUMBERS = {os.strerror(number): number for number in (*_FULL, *_REFUSED, *_BROKEN, *_TOO_MANY)}
 # As in "{{function_node ...}} /runs/a/config.json; No space left on device".
 _TOLD = re.compile(rf"(?:\}}\}} )?([^\n]*?); ({'|'.join(map(re.escape, _NUMBERS))})")
 
@@ -116,6 +122,9 @@ def _sentence(path: str, number: int, needed_bytes: int) -> str:
             f"{folder or 'the folder of a file'} has no room: {why}{told}. "
             f"{mend} and give the same command again; what was saved before is whole."
         )
+    if number in _TOO_MANY:
+        why, mend = _TOO_MANY[number]
+        return f"{path or 'a file'} cannot be opened ({os.strerror(number)}): {why}; {mend}."
     why = (_REFUSED | _BROKEN)[number]
     mend = "give the same command again once it works, or choose another folder"
     if number in _REFUSED:
