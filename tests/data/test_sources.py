@@ -16,7 +16,7 @@ from trainer.data.image_folder import in_natural_order
 from trainer.data.preparation import prepare
 from trainer.data.sources import fit, open_source
 from trainer.data.tfrecord import read_manifest
-from trainer.errors import UserError
+from trainer.errors import DiskError, UserError
 
 
 def test_digits() -> None:
@@ -219,6 +219,25 @@ def test_a_folder_without_images_is_no_class_and_told(
         (tmp_path / name).mkdir()
     assert open_source(f"images:{tmp_path}").class_names == ("cat.png",)
     assert caplog.messages == ["no classes, having no images: bird, dog"]
+
+
+@pytest.mark.parametrize(
+    "spec, name",
+    [
+        ("images:.", "a/b.png"),
+        ("npz:b.npz", "b.npz"),
+        ("idx:.", "train-images-idx3-ubyte"),
+    ],
+)
+def test_a_disk_that_fails_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spec: str, name: str
+) -> None:
+    """/proc/self/mem is a file, and reading it fails as a broken disk does."""
+    monkeypatch.chdir(tmp_path)
+    Path(name).parent.mkdir(exist_ok=True)
+    Path(name).symlink_to("/proc/self/mem")
+    with pytest.raises(DiskError, match=f"{name} cannot be read .*Input/output error"):
+        read(open_source(spec))
 
 
 def test_image_of_16_bits_is_refused(tmp_path: Path) -> None:

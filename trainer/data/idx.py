@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trainer.errors import UserError
+from trainer.storage.disk import naming_the_disk
 
 Uint8Array = npt.NDArray[np.uint8]
 
@@ -22,6 +23,7 @@ def read_idx_set(folder: str, stem: str) -> tuple[Uint8Array, Uint8Array | None]
 
     Raises:
         UserError: there are no images, or a file is damaged.
+        DiskError: the disk refuses to read it.
     """
     images_path = _idx_file(folder, f"{stem}-images", 3)
     if images_path is None:
@@ -41,7 +43,8 @@ def _idx_file(folder: str, stem: str, dimensions: int) -> Path | None:
 
 def _read_idx(path: Path, dimensions: int) -> Uint8Array:
     try:
-        data = path.read_bytes()
+        with naming_the_disk(str(path)):
+            data = path.read_bytes()
         if path.suffix == ".gz":
             data = gzip.decompress(data)
     except (OSError, EOFError, zlib.error) as error:

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from trainer.errors import UserError, some_of
+from trainer.errors import DiskError, UserError, some_of
+from trainer.storage.disk import naming_the_disk
 
 log = logging.getLogger(__name__)
 
@@ -63,13 +64,16 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
 
     Raises:
         UserError: it is broken, or has more than 8 bits a channel.
+        DiskError: the disk refuses to read it.
     """
     if not path.is_file():
         raise UserError(f"{path} is no file, or a link to none: mend or delete it.")
     try:
-        with Image.open(path) as file:
+        with naming_the_disk(str(path)), Image.open(path) as file:
             # Cameras store which way is up; a GAN would learn photos lying on their side.
             picture = ImageOps.exif_transpose(file)
+    except DiskError:
+        raise
     # Of odd files also struct.error, TypeError, AttributeError (EXIF), RuntimeError (AVIF).
     except Exception as error:
         raise UserError(

@@ -19,8 +19,9 @@ from PIL import Image, ImageOps
 
 from trainer.data.idx import Uint8Array, read_idx_set
 from trainer.data.image_folder import MODES, image_files, read_image
-from trainer.errors import UserError
+from trainer.errors import DiskError, UserError
 from trainer.storage.bucket import is_gs
+from trainer.storage.disk import naming_the_disk
 
 Example = tuple[Uint8Array, int]
 
@@ -66,6 +67,7 @@ def open_source(spec: str, resolution: int | None = None, channels: int | None =
     Raises:
         UserError: an unknown form; files that are missing, broken or empty; a
             shape that images cannot be brought to.
+        DiskError: the disk refuses to read them.
     """
     kind, _, where = spec.partition(":")
     if kind not in _OPENERS or bool(where) != (kind != "digits"):
@@ -144,7 +146,7 @@ def _open_idx(spec: str, where: str) -> Source:
 
 def _open_npz(spec: str, where: str) -> Source:
     try:
-        with np.load(where, allow_pickle=False) as file:
+        with naming_the_disk(where), np.load(where, allow_pickle=False) as file:
             images = file["images" if "images" in file else "x_train"]
             labels_name = next((name for name in ("labels", "y_train") if name in file), None)
             labels = None if labels_name is None else file[labels_name]
@@ -155,6 +157,8 @@ def _open_npz(spec: str, where: str) -> Source:
             f"{where} holds neither an array `images` nor `x_train`: save one with "
             "numpy.savez(file, images=...)."
         ) from None
+    except DiskError:
+        raise
     # From tokenize, zipfile and zlib; MemoryError of a header; a .npy file is no context manager.
     except Exception as error:
         raise UserError(

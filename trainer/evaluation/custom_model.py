@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from trainer.errors import UserError
 from trainer.storage.bucket import SAVED_MODEL
+from trainer.storage.disk import storage_refused
 from trainer.storage.files import without_patterns
 
 Network = Callable[[tf.Tensor], tuple[tf.Tensor, ...]]
@@ -73,6 +74,8 @@ def load_custom_model(path: str, image_shape: tuple[int, int, int]) -> tuple[str
     except UserError:
         raise
     except Exception as error:
+        if storage_refused(error):
+            raise
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise UserError(
             f"{path} cannot be loaded and run ({reason}): save a model of Keras's own layers "
