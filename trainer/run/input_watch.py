@@ -15,7 +15,8 @@ def telling_of_waits(
 ) -> Iterator[None]:
     """Calls `tell` once for each wait for input that lasts longer than `after_seconds`.
 
-    From a thread of its own, since the one that waits is inside TensorFlow.
+    From a thread of its own, since the one that waits is inside TensorFlow. With
+    `train.steps_per_call` above 1 it waits in the middle of a call, which is no phase of its own.
     """
     ended = threading.Event()
 
