@@ -36,6 +36,7 @@ setup(
         "importlib_resources>=6.0",
         "jinja2>=3.1",
         "keras>=3.13.2",
+        "markupsafe>=2.1",
         "matplotlib>=3.8",
         "ml_collections>=1.0",
         "numpy>=1.26",
