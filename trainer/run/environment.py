@@ -8,7 +8,7 @@ import tensorflow as tf
 
 # These choose other kernels or other mathematics, and so may change the bits of a result.
 _DECIDING = (
-    *("XLA_FLAGS", "TF_XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS", "TF_DETERMINISTIC_OPS"),
+    *("XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS", "TF_DETERMINISTIC_OPS"),
     *("TF_CUDNN_DETERMINISTIC", "NVIDIA_TF32_OVERRIDE"),
 )
 
