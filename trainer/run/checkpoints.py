@@ -16,6 +16,7 @@ from trainer.run.run_dir import (
     CHECKPOINTS,
     checkpoint_files,
     checkpoints_in,
+    found_checkpoints,
     latest_checkpoint,
     newest_in,
     read_config,
@@ -112,7 +113,9 @@ class Checkpoints:
         Raises:
             UserError: there are checkpoints, and all are damaged, or one is of another model.
         """
-        paths = checkpoints_in(os.path.join(self.run_dir, CHECKPOINTS))
+        paths, finding = found_checkpoints(os.path.join(self.run_dir, CHECKPOINTS))
+        if finding and self.chief:
+            log.warning(finding)
         for number, path in reversed(list(enumerate(paths))):
             try:
                 with opened(path) as readable:

@@ -1,7 +1,6 @@
 """The run directory: the names of all that lies in it, who may write there, its config."""
 
 import json
-import logging
 import os
 import re
 from collections.abc import Mapping
@@ -13,8 +12,6 @@ from trainer.config_fields import resume_conflicts
 from trainer.errors import UserError
 from trainer.storage.bucket import check_writable, is_gs
 from trainer.storage.files import abandoned, names_in, naming_the_output, write_text
-
-log = logging.getLogger(__name__)
 
 CONFIG = "config.json"
 ENVIRONMENT = "environment.json"
@@ -102,6 +99,11 @@ def checkpoints_in(folder: str) -> list[str]:
     names of the files, and one that lacks newer whole checkpoints is completed: a kill may have
     come before it was written.
     """
+    return found_checkpoints(folder)[0]
+
+
+def found_checkpoints(folder: str) -> tuple[list[str], str]:
+    """The same, and what is wrong with the list, empty where nothing is."""
     # Not tf.train.get_checkpoint_state, to which a list that it cannot read is no list.
     files = names_in(folder)
     found = [match for file in files if (match := _CHECKPOINT_FILE.fullmatch(file))]
@@ -111,15 +113,15 @@ def checkpoints_in(folder: str) -> list[str]:
     if CHECKPOINT_LIST in files:
         with tf.io.gfile.GFile(os.path.join(folder, CHECKPOINT_LIST), "rb") as file:
             text = file.read().decode(errors="replace")
-    names = [name for name in _LISTED.findall(text) if name in index | data]
+    names, finding = [name for name in _LISTED.findall(text) if name in index | data], ""
     if index and not names:
-        log.warning("the list of checkpoints in %s is missing or damaged and made anew", folder)
         names = sorted(index, key=_step)
+        finding = f"the list of checkpoints in {folder} is missing or damaged and made anew"
     elif newer := [name for name in index & data if _step(name) > _step(names[-1])]:
         newer.sort(key=_step)
-        log.warning("the list of checkpoints in %s lacks %s: taken", folder, ", ".join(newer))
         names += newer
-    return [os.path.join(folder, name) for name in names]
+        finding = f"the list of checkpoints in {folder} lacks {', '.join(newer)}: taken"
+    return [os.path.join(folder, name) for name in names], finding
 
 
 def _step(name: str) -> int:
