@@ -146,6 +146,19 @@ def test_a_checkpoint_of_another_model_is_told_and_stays(gan: Gan, tmp_path: Pat
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_checkpoint_of_other_variables_is_told_and_stays(gan: Gan, tmp_path: Path) -> None:
+    """Of another program, or of another architecture, as one that was copied here."""
+    claim_run_dir(str(tmp_path), tiny_config(), {})
+    Checkpoints(gan, str(tmp_path)).save(3)
+    other = tf.train.Checkpoint(weights=tf.Variable([2.0, 3.0]))
+    other.write(str(tmp_path / "checkpoints/step-4"))
+    before = sorted(tmp_path.rglob("*"))
+    for read in (Checkpoints(gan, str(tmp_path)).restore, lambda: load_generator(str(tmp_path))):
+        with pytest.raises(UserError, match=r"step-4 is of another model \(its variables have o"):
+            read()
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_weights_that_are_not_finite_are_named(tmp_path: Path) -> None:
     gan = trained_gan(0)
     checkpoints = Checkpoints(gan, str(tmp_path))

@@ -1,7 +1,9 @@
 """Checkpoints of a run: saved, found again, restored."""
 
+import contextlib
 import logging
 import os
+from collections.abc import Iterator
 
 import tensorflow as tf
 
@@ -9,7 +11,7 @@ from trainer.errors import DiskError, DivergedError, UserError
 from trainer.gan.build import build_generator
 from trainer.gan.networks import Generator
 from trainer.gan.state import Gan, sampled_generator_checkpoint
-from trainer.run.damaged_checkpoints import UNREADABLE, damage, opened, set_aside
+from trainer.run.damaged_checkpoints import UNREADABLE, damage, is_whole, opened, set_aside
 from trainer.run.run_dir import (
     BEST,
     CHECKPOINT_LIST,
@@ -63,7 +65,7 @@ def load_generator(run_dir: str, name: str = "") -> Generator:
     generator = build_generator(config)
     path = find_checkpoint(run_dir, name)
     try:
-        with opened(path) as readable:
+        with _refusing_other_models(path), opened(path) as readable:
             restored = sampled_generator_checkpoint(config, generator).restore(readable)
             restored.assert_existing_objects_matched().expect_partial()
     except UNREADABLE as error:
@@ -72,17 +74,28 @@ def load_generator(run_dir: str, name: str = "") -> Generator:
         others = " or ".join(_names(run_dir, but=path))
         mend = f"give --checkpoint={others} instead" if others else "train on to write another"
         raise UserError(f"{damage(path)}; {mend}.") from error
-    except ValueError as error:
-        raise _of_another_model(path, error) from error
     return generator
 
 
-def _of_another_model(path: str, error: ValueError) -> UserError:
-    """The error for a checkpoint with tensors of other shapes, which is whole."""
-    return UserError(
-        f"{path} is of another model ({str(error).splitlines()[0].rstrip('.')}): put back the "
-        "checkpoints that belong to the run's config.json, or choose another --run_dir."
-    )
+@contextlib.contextmanager
+def _refusing_other_models(path: str) -> Iterator[None]:
+    """Turns TensorFlow's words on a whole checkpoint of another model into ours; others pass.
+
+    Raises:
+        UserError: tensors of other shapes, or variables of other names.
+    """
+    try:
+        yield
+    except (ValueError, AssertionError) as error:
+        difference = "its variables have other names"
+        if isinstance(error, ValueError):
+            difference = str(error).splitlines()[0].rstrip(".")
+        elif not is_whole(path):
+            raise  # damage can hide names, too
+        raise UserError(
+            f"{path} is of another model ({difference}): put back the checkpoints that belong to "
+            "the run's config.json, or choose another --run_dir."
+        ) from error
 
 
 def _names(run_dir: str, but: str = "") -> list[str]:
@@ -118,14 +131,12 @@ class Checkpoints:
             log.warning(finding)
         for number, path in reversed(list(enumerate(paths))):
             try:
-                with opened(path) as readable:
+                with _refusing_other_models(path), opened(path) as readable:
                     self.checkpoint.restore(readable).assert_consumed()
             except UNREADABLE as error:
                 if storage_refused(error):
                     raise
                 continue
-            except ValueError as error:
-                raise _of_another_model(path, error) from error
             if self.chief:
                 self._set_aside(paths[number + 1 :], paths[: number + 1])
             return int(self.gan.step.numpy())

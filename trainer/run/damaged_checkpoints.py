@@ -40,6 +40,18 @@ def damage(path: str) -> str:
     return f"{os.path.join(folder, data[0])} is damaged: its bytes are not those that were written"
 
 
+def is_whole(path: str) -> bool:
+    """Whether every tensor of a checkpoint can be read; takes as long as reading all of it."""
+    try:
+        with opened(path) as readable:
+            reader = tf.train.load_checkpoint(readable)
+            for name in reader.get_variable_to_shape_map():
+                reader.get_tensor(name)
+    except UNREADABLE:
+        return False
+    return True
+
+
 def set_aside(path: str) -> str:
     """Renames the files of a checkpoint, so that no later one takes their place; the new path."""
     folder, name = os.path.split(path)
