@@ -1,6 +1,8 @@
 """The cache of gs:// records, against a local server."""
 
 import os
+import socket
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -85,10 +87,17 @@ def test_a_damaged_shard_is_fetched_again(gcs: LocalGcs, manifest: Manifest, dam
 
 def test_what_a_kill_left_behind_is_removed(manifest: Manifest) -> None:
     path = Path(shard_paths(RECORDS, manifest)[0])
-    path.rename(f"{path}.tmp-host-7")
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    ours = f"{path}.tmp-dcgan-{socket.gethostname()}"
+    others = [f"{ours}-{os.getpid()}", f"{path}.tmp-dcgan-elsewhere-7", f"{path}.tmp-2025"]
+    for name in (f"{ours}-{ended.pid}", *others):
+        Path(name).touch()
+    path.unlink()
     end_process()
     shard_paths(RECORDS, manifest)
-    assert path.exists() and not list(path.parent.glob("*.tmp-*"))
+    # This process has just used its own name.
+    assert path.exists() and {*map(str, path.parent.glob("*.tmp-*"))} == {*others[1:]}
 
 
 def test_a_shard_that_is_damaged_in_the_bucket(files: Any, manifest: Manifest) -> None:
@@ -150,7 +159,10 @@ def test_a_set_too_large_for_the_cache(manifest: Manifest, monkeypatch: pytest.M
 
 @pytest.mark.parametrize(
     "name, value, words",
-    [("GIB", "many", "TRAINER_CACHE_GIB is 'many'"), ("DIR", "/proc/cache", "set TRAINER_CACHE_")],
+    [
+        ("GIB", "many", "TRAINER_CACHE_GIB is 'many'"),
+        ("DIR", "/proc/cache", "set TRAINER_CACHE_"),
+    ],
 )
 def test_a_cache_that_will_not_do(
     manifest: Manifest, monkeypatch: pytest.MonkeyPatch, name: str, value: str, words: str
