@@ -257,6 +257,7 @@ def test_loose_image_beside_class_folders(tmp_path: Path) -> None:
     ("spec", "message"),
     [
         ("images:{}/none", "none is not a folder"),
+        ("images:~nobody-here/photos", "~nobody-here is nobody's home folder here"),
         ("images:{}", "holds no .png, .jpg or .jpeg file"),
         ("idx:{}", "holds no train-images-idx3-ubyte"),
         ("idx:{}/none", "none holds no train-images-idx3-ubyte"),

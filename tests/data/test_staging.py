@@ -162,6 +162,8 @@ def test_a_set_too_large_for_the_cache(manifest: Manifest, monkeypatch: pytest.M
     [
         ("GIB", "many", "TRAINER_CACHE_GIB is 'many'"),
         ("DIR", "/proc/cache", "set TRAINER_CACHE_"),
+        ("DIR", "", "kept in '': it is empty.* TRAINER_CACHE_DIR names another"),
+        ("DIR", "~nobody-here/cache", "nobody's home folder here.* TRAINER_CACHE_DIR"),
     ],
 )
 def test_a_cache_that_will_not_do(

@@ -8,6 +8,7 @@ import types
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 
+from trainer.cli.paths import user_path
 from trainer.config import Config
 from trainer.config_fields import own_sections
 from trainer.errors import UserError
@@ -58,7 +59,7 @@ def _find(name: str) -> Path:
             "a config is a Python file on a local disk; copy it here first, with "
             "`gcloud storage cp`."
         )
-    given = Path(name).expanduser()
+    given = Path(user_path(name))
     if name in names():
         return _OURS / f"{name}.py"
     if given.is_file():

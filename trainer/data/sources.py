@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
+from trainer.cli.paths import user_path
 from trainer.data.idx import Uint8Array, read_idx_set
 from trainer.data.image_folder import MODES, image_files, read_image
 from trainer.errors import DiskError, UserError
@@ -86,7 +87,7 @@ def open_source(spec: str, resolution: int | None = None, channels: int | None =
             "on gs://."
         )
 
-    native = _OPENERS[kind](spec, os.path.expanduser(where))
+    native = _OPENERS[kind](spec, user_path(where) if kind in _OF_FILES else where)
     if native.num_images == 0:
         raise UserError(f"{spec} has no images: give a source with at least one.")
     height, width, native_channels = native.image_shape
@@ -104,6 +105,7 @@ def open_source(spec: str, resolution: int | None = None, channels: int | None =
 def is_same(spec: str, other: str) -> bool:
     """Whether two forms name one source, however their folder or file is written."""
     places = [each.partition(":") for each in (spec, other)]
+    # Not `user_path`: the set may have been prepared elsewhere, in a home that is not here.
     one, another = ((kind, os.path.abspath(os.path.expanduser(where))) for kind, _, where in places)
     return one == another
 
@@ -249,6 +251,7 @@ def _mixed(count: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng(_ORDER_SEED).permutation(count)
 
 
+_OF_FILES = ("idx", "idx-test", "images", "npz")
 _OPENERS: dict[str, Callable[[str, str], Source]] = {
     "digits": _open_digits,
     "idx": _open_idx,

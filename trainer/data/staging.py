@@ -24,6 +24,7 @@ from typing import IO
 
 import tensorflow as tf
 
+from trainer.cli.paths import user_path
 from trainer.data.tfrecord import Manifest, Shard, sha256_of
 from trainer.errors import UserError
 from trainer.storage.bucket import fetch, is_gs
@@ -56,8 +57,7 @@ def shard_paths(records_dir: str, manifest: Manifest) -> list[str]:
 
 @functools.cache
 def _staged(records_dir: str, manifest: Manifest) -> str | None:
-    cache = Path(os.environ.get("TRAINER_CACHE_DIR", "~/.cache/dcgan-trainer")).expanduser()
-    limit = int(_gib_at_most() * _GIB)
+    cache, limit = Path(_cache_dir()), int(_gib_at_most() * _GIB)
     size = sum(shard.bytes for shard in manifest.shards)
     if size > limit:
         log.warning(
@@ -78,6 +78,17 @@ def _staged(records_dir: str, manifest: Manifest) -> str | None:
             "folder with room, or TRAINER_CACHE_GIB to what may be used."
         ) from error
     return str(folder)
+
+
+def _cache_dir() -> str:
+    given = os.environ.get("TRAINER_CACHE_DIR", "~/.cache/dcgan-trainer")
+    try:
+        return user_path(given)
+    except UserError as error:
+        raise UserError(
+            f"records of gs:// are kept in {given!r}: {error} The environment variable "
+            "TRAINER_CACHE_DIR names another folder."
+        ) from None
 
 
 def _gib_at_most() -> float:
