@@ -69,6 +69,15 @@ def test_only_a_path_has_a_home_folder_and_only_utf_8_is_read(tmp_path: Path) ->
     assert re.fullmatch(r"error: the name '--a=x\\udcff' is not UTF-8, .*\n", refused.stderr)
 
 
+def test_a_working_folder_that_was_deleted(tmp_path: Path) -> None:
+    code = "import os; os.rmdir(os.getcwd()); from trainer.cli import command; command.run(print)"
+    done = run_python("-c", code, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == (
+        "error: the working folder has been deleted: change to one that is there.\n"
+    )
+
+
 def test_closed_streams_are_given_to_no_file(tmp_path: Path) -> None:
     code = """
 import logging, os, sys

@@ -100,6 +100,10 @@ def _parse(parse: Parser, argv: list[str]) -> list[str]:
     if "--version" in argv:
         answer(version())
     try:
+        os.getcwd()
+    except FileNotFoundError:
+        leave(2, "error: the working folder has been deleted: change to one that is there.")
+    try:
         program, *arguments = flags.FLAGS.read_flags_from_files(argv, force_gnu=False)
         for argument in arguments:
             check_utf8(argument)
