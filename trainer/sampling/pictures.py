@@ -9,12 +9,14 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 log = logging.getLogger(__name__)
 
 _GRID_PADDING_PIXELS = 2
 _GIF_FRAME_MILLISECONDS = 250
 _GIF_LAST_FRAME_MILLISECONDS = 2000
+_GIF_PIXELS_AT_MOST = 4096  # height and width; all frames are in memory at once
 
 
 def grid(images: np.ndarray, columns: int = 0) -> np.ndarray:
@@ -55,7 +57,10 @@ def class_grid(images: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
 
 
 def timelapse(png_paths: list[str]) -> bytes | None:
-    """Encodes grids as an animated GIF that rests on the last one; None if none can be read."""
+    """Encodes grids as an animated GIF that rests on the last one; None if none can be read.
+
+    Grids of more than 4096 pixels a side are scaled down.
+    """
     frames = list(filter(None, map(_frame, png_paths)))
     if not frames:
         return None
@@ -72,7 +77,10 @@ def _frame(path: str) -> Image.Image | None:
         content = file.read()
     # Pillow raises far more than OSError at a damaged file.
     try:
-        return Image.open(io.BytesIO(content)).convert("P")
+        # Not Image.open, which refuses as a decompression bomb what may be a large grid of ours.
+        picture = PngImageFile(io.BytesIO(content))
+        picture.thumbnail((_GIF_PIXELS_AT_MOST, _GIF_PIXELS_AT_MOST))
+        return picture.convert("P")
     except Exception as error:
         log.warning("%s is damaged and left out of the timelapse (%s)", path, error)
         return None
