@@ -77,8 +77,10 @@ def prepared_records(config: Config, num_classes: int = 0) -> Manifest:
     """The records that a config names, prepared first if they are not there.
 
     A folder that is there is taken whatever it was made from, as long as its images have the
-    model's shape and, where `num_classes` is not 0, so many classes: a config names where its set
-    comes from, and who runs it may have prepared that from elsewhere. See `check_source`.
+    model's shape and, where `num_classes` is not 0, so many classes: a config file names where its
+    set comes from, as configs/mnist.py names `tfds:mnist`, and who runs it may have prepared that
+    from elsewhere, as from the IDX files. So another source in the file itself is told, and only
+    one on the command line is refused, by `check_source`; a run that goes on refuses both.
 
     Raises:
         UserError: as `prepare`, or images of another shape or with other classes.
@@ -95,7 +97,10 @@ def prepared_records(config: Config, num_classes: int = 0) -> Manifest:
     manifest = tfrecord.read_manifest(data.records_dir)
     tfrecord.check_sizes(data.records_dir, manifest)
     if not sources.is_same(manifest.source, data.source):
-        log.info("%s was prepared from %s", data.records_dir, manifest.source)
+        log.info(
+            "%s was prepared from %s, which is taken; the config names %s",
+            *(data.records_dir, manifest.source, data.source),
+        )
     wanted = (model.resolution, model.resolution, model.channels)
     if manifest.image_shape != wanted:
         raise UserError(
