@@ -5,11 +5,14 @@ import socket
 import subprocess
 import sys
 import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+import requests
 import tensorflow as tf
 
 from tests.helpers.gs import client_at
@@ -196,6 +199,52 @@ def test_other_errors_pass() -> None:
     for error in (tf.errors.NotFoundError(None, None, "no file x"), KeyError("gs://bucket/x")):
         with pytest.raises(type(error)), naming_buckets_of_streams():
             raise error
+
+
+PLANTED = "planted-5ecr3t"
+
+
+class RefusedError(Exception):
+    """As gcsfs's HttpError: to import that here would be before `bucket` has set gcsfs up."""
+
+    code = 400
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"Cannot connect to https://user:{PLANTED}@proxy:3128",
+        f"400, url='https://storage.googleapis.com/upload/b/o?uploadType=x&upload_id={PLANTED}&a=b'",
+        f"Max retries exceeded with url: /b/o?key=AIza{PLANTED} (Caused by x)",
+        f"<CIMultiDict('Authorization': 'Bearer {PLANTED}', 'Accept': '*/*')>",
+        f"authorization: Basic {PLANTED}",
+        f'b\'{{"access_token": "{PLANTED}", "expires_in": 3599}}\'',
+        f"refused: bearer {PLANTED}",
+        f"ya29.{PLANTED} is no longer valid",
+        f"invalid_grant: refresh_token={PLANTED}",
+        f"{{'private_key': '{PLANTED}'}}",
+    ],
+)
+@pytest.mark.parametrize(
+    "kind",
+    [aiohttp.ClientError, requests.RequestException, ConnectionError, RefusedError, KeyError],
+)
+def test_no_key_or_token_is_told(
+    text: str,
+    kind: type[Exception],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(path: str, local: str) -> None:
+        raise kind(text)
+
+    monkeypatch.setattr(bucket, "filesystem", lambda: types.SimpleNamespace(get_file=fail))
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
+    with pytest.raises(Exception) as caught:
+        fetch("gs://bucket/file", "file", lambda path: None)
+    told = f"{caught.value} {caught.value!r} {caplog.text}"
+    assert PLANTED not in told and "..." in told
+    assert isinstance(caught.value, StorageOutageError) == (kind not in (RefusedError, KeyError))
 
 
 def test_the_server_of_these_tests_ends_with_its_process() -> None:

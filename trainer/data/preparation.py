@@ -10,6 +10,7 @@ from trainer.data import sources, tfrecord
 from trainer.data.tfrecord import Manifest
 from trainer.errors import UserError
 from trainer.storage.bucket import check_writable, is_gs
+from trainer.storage.bucket_errors import reason
 from trainer.storage.disk import naming_the_disk
 
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ def prepare(
             manifest = _write(source, output, shards)
     except tf.errors.OpError as error:
         raise UserError(
-            f"{spec} could not be written to {output} ({error.message}): choose another folder."
+            f"{spec} could not be written to {output} ({reason(error)}): choose another folder."
         ) from error
     print(f"{output} is prepared: {_summary(manifest)}")
     return manifest

@@ -22,6 +22,7 @@ from trainer.data.idx import Uint8Array, read_idx_set
 from trainer.data.image_folder import MODES, image_files, read_image
 from trainer.errors import DiskError, UserError
 from trainer.storage.bucket import is_gs
+from trainer.storage.bucket_errors import reason
 from trainer.storage.disk import naming_the_disk
 
 Example = tuple[Uint8Array, int]
@@ -229,11 +230,10 @@ def _open_tfds(spec: str, where: str) -> Source:
         height, width, channels = features["image"].shape
     # Hundreds of builders fail in as many ways: no network, a moved file, a missing package.
     except Exception as error:
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise UserError(
-            f"the data set {where} cannot be had from tensorflow_datasets ({reason}): download "
-            "it yourself and use images:, idx: or npz:, or put its prepared folder, with images "
-            "under `image` and a split `train`, into TFDS_DATA_DIR."
+            f"the data set {where} cannot be had from tensorflow_datasets ({reason(error)}): "
+            "download it yourself and use images:, idx: or npz:, or put its prepared folder, with "
+            "images under `image` and a split `train`, into TFDS_DATA_DIR."
         ) from error
     if features["image"].np_dtype != np.uint8:
         raise UserError(f"{spec} has images of {features['image'].np_dtype}: only uint8 is read.")

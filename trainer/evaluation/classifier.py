@@ -15,6 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.errors import UserError
+from trainer.storage.bucket_errors import reason
 from trainer.storage.disk import naming_the_disk
 from trainer.storage.files import write_bytes
 from trainer.storage.npz import DAMAGED_NPZ
@@ -67,7 +68,7 @@ class Classifier:
             with naming_the_disk(), tf.io.gfile.GFile(path, "rb") as file:
                 content = file.read()
         except tf.errors.OpError as error:
-            raise UserError(f"{path} cannot be read ({error.message}): check the path.") from error
+            raise UserError(f"{path} cannot be read ({reason(error)}): check the path.") from error
         try:
             arrays = dict(np.load(io.BytesIO(content), allow_pickle=False))
             version = int(arrays["schema_version"])

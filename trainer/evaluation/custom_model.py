@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from trainer.errors import UserError
 from trainer.storage.bucket import SAVED_MODEL
+from trainer.storage.bucket_errors import reason
 from trainer.storage.disk import storage_refused
 from trainer.storage.files import without_patterns
 
@@ -76,10 +77,9 @@ def load_custom_model(path: str, image_shape: tuple[int, int, int]) -> tuple[str
     except Exception as error:
         if storage_refused(error):
             raise
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
         raise UserError(
-            f"{path} cannot be loaded and run ({reason}): save a model of Keras's own layers "
-            "without Lambda, or export a SavedModel."
+            f"{path} cannot be loaded and run ({reason(error)}): save a model of Keras's own "
+            "layers without Lambda, or export a SavedModel."
         ) from error
     if output.shape.rank < 2 or output.shape[0] != 2:
         raise UserError(

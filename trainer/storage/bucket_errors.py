@@ -6,9 +6,20 @@ Errors are told apart by the names of their classes: nothing here imports gcsfs 
 import contextlib
 import re
 from collections.abc import Iterator
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from trainer.errors import StorageOutageError, UserError
+
+_SECRETS = re.compile(
+    r"""(?ix)
+      (?<=://) [^\s/@]+ (?=@)                       # name and password in a URL
+    | (?<=\?) [^\s'"()<>]* = [^\s'"()<>]*           # its query: keys, signatures, upload_id
+    | \w* (?: authorization | token | secret | password | private_key | signature ) ['"]?
+      \s* [:=] \s* ['"]? (?: bearer\s+ | basic\s+ )? [^\s'",&}]+
+    | (?<= bearer\s ) [^\s'",]+
+    | \b (?: ya29\. | AIza | 1// ) [\w.-]+           # Google's own, wherever they stand
+    """
+)
 
 
 class DamagedError(Exception):
@@ -53,12 +64,18 @@ def _raise_named(error: Exception, path: str, deed: str) -> NoReturn:
             f"{told}, and trying again did not help: give the same command once Google Cloud "
             "Storage answers again."
         ) from error
+    error.args = tuple(_without_secrets(each) for each in error.args)
     raise error
 
 
 def reason(error: BaseException | None) -> str:
-    """The first line of an error's text, or its class where it has none."""
-    return str(error).strip().split("\n")[0] or type(error).__name__
+    """The first line of an error's text without secrets, or its class where it has none."""
+    return _without_secrets(str(error).strip().split("\n")[0]) or type(error).__name__
+
+
+def _without_secrets(value: Any) -> Any:
+    """A text with `...` for what may be a key, token or password; what is no text as it is."""
+    return _SECRETS.sub("...", value) if isinstance(value, str) else value
 
 
 def is_transient(error: BaseException) -> bool:

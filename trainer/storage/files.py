@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from trainer.errors import UserError
 from trainer.storage.bucket import SAVED_MODEL, is_gs, saved_model_files
+from trainer.storage.bucket_errors import reason
 from trainer.storage.disk import naming_the_disk
 
 # Names with it are removed in a run directory: nothing that a person may have typed.
@@ -78,9 +79,8 @@ def naming_the_output(path: str, flag: str = "") -> Iterator[None]:
         with naming_the_disk(path):
             yield
     except (tf.errors.OpError, OSError) as error:
-        why = str(error).splitlines()[0]
         given = f"{flag}={path}" if flag else path
-        raise UserError(f"{given} cannot be written ({why}); choose another.") from error
+        raise UserError(f"{given} cannot be written ({reason(error)}); choose another.") from error
 
 
 @contextlib.contextmanager
