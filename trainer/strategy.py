@@ -172,7 +172,7 @@ def check_shares(config: Config, strategy: tf.distribute.Strategy) -> None:
 def _gather(strategy: tf.distribute.Strategy, own: list[int]) -> np.ndarray:
     """The numbers of all replicas, int64 [replicas, len(own)]."""
 
-    @tf.function
+    @tf.function(autograph=False)
     def gather(numbers: tf.Tensor) -> tf.Tensor:
         def on_replica() -> tf.Tensor:
             return tf.distribute.get_replica_context().all_gather(numbers[None], axis=0)

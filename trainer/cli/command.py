@@ -1,6 +1,5 @@
 """How every command line of the trainer begins and ends: flags, errors, exit codes."""
 
-import contextlib
 import functools
 import importlib.metadata
 import logging
@@ -73,19 +72,9 @@ def leave_at_once(exit_code: int, message: str = "") -> NoReturn:
     """
     if message:
         print_if_read(message, sys.stderr)
-    _remove_autograph_files()
     logging.shutdown()
     print_if_read("", sys.stdout, end="")
     os._exit(exit_code)
-
-
-def _remove_autograph_files() -> None:
-    """What TensorFlow has put into the folder for temporary files and would remove at its exit."""
-    for module in list(sys.modules.values()):
-        path = getattr(module, "__file__", None) or ""
-        if os.path.basename(path).startswith("__autograph_generated_file"):
-            with contextlib.suppress(OSError):
-                os.remove(path)
 
 
 def version() -> str:

@@ -44,6 +44,7 @@ def check_enough_images(manifest: Manifest, global_batch_size: int) -> None:
         )
 
 
+@tf.autograph.experimental.do_not_convert
 def replica_batches(
     records_dir: str,
     manifest: Manifest,
@@ -113,6 +114,7 @@ def naming_damaged_records(records_dir: str) -> Iterator[None]:
         ) from error
 
 
+@tf.autograph.experimental.do_not_convert
 def batches_in_order(records_dir: str, manifest: Manifest) -> tf.data.Dataset:
     """All images once, in the order of the shards: uint8 [at most 1024, H, W, C] with labels.
 

@@ -133,7 +133,8 @@ def _training_step(
         input_signature=[
             tf.TensorSpec([None, *network.input_shape[1:]], tf.uint8),
             tf.TensorSpec([None], tf.int32),
-        ]
+        ],
+        autograph=False,
     )
     def step(images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:

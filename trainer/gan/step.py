@@ -49,12 +49,15 @@ class AdversarialStep:
         self.groups_per_replica = self.num_groups // strategy.num_replicas_in_sync
         self.sum_dtype = sum_dtype
         gradients = GroupGradients(gan, config)
+        # AutoGraph would take longer to rewrite all that is called than the rest of tracing takes.
         self.discriminator_gradients = tf.function(
-            gradients.of_discriminator, jit_compile=jit_compile
+            gradients.of_discriminator, jit_compile=jit_compile, autograph=False
         )
-        self.generator_gradients = tf.function(gradients.of_generator, jit_compile=jit_compile)
+        self.generator_gradients = tf.function(
+            gradients.of_generator, jit_compile=jit_compile, autograph=False
+        )
 
-    @tf.function
+    @tf.function(autograph=False)
     def __call__(self, batches: Sequence[Batch], stop: tf.Tensor) -> tuple[Metrics, tf.Tensor]:
         """Updates D once for each batch, then G, then the step counter.
 
@@ -68,7 +71,7 @@ class AdversarialStep:
         """
         return self._step(batches, stop)
 
-    @tf.function
+    @tf.function(autograph=False)
     def run_many(
         self, batches: Iterator[Batch], steps: tf.Tensor, stop: tf.Tensor
     ) -> tuple[Metrics, tf.Tensor]:
@@ -82,13 +85,20 @@ class AdversarialStep:
         Returns:
             The metrics of each step, [steps] float32, and the mean of all `stop`.
         """
-        names = metric_names(penalized=self.config.loss.penalty != "none")
-        series = {name: tf.TensorArray(tf.float32, steps) for name in names}
-        anyone_stops = tf.zeros([])
-        for index in tf.range(steps):
+
+        def one_step(
+            index: tf.Tensor, series: dict[str, tf.TensorArray], _: tf.Tensor
+        ) -> tuple[tf.Tensor, dict[str, tf.TensorArray], tf.Tensor]:
             taken = [next(batches) for _ in range(self.config.train.discriminator_steps)]
             metrics, anyone_stops = self._step(taken, stop)
-            series = {name: series[name].write(index, metrics[name]) for name in names}
+            written = {name: each.write(index, metrics[name]) for name, each in series.items()}
+            return index + 1, written, anyone_stops
+
+        names = metric_names(penalized=self.config.loss.penalty != "none")
+        empty = {name: tf.TensorArray(tf.float32, steps) for name in names}
+        _, series, anyone_stops = tf.while_loop(
+            lambda index, *_: index < steps, one_step, (0, empty, tf.zeros([]))
+        )
         return {name: values.stack() for name, values in series.items()}, anyone_stops
 
     def _step(self, batches: Sequence[Batch], stop: tf.Tensor) -> tuple[Metrics, tf.Tensor]:

@@ -66,6 +66,6 @@ def _signatures(generator: Generator) -> dict[str, tf.types.experimental.Polymor
         latents.append(tf.TensorSpec([None], tf.int32, name="labels"))
         numbers.append(tf.TensorSpec([], tf.int64, name="label"))
     return {
-        "serving_default": tf.function(from_latents, input_signature=latents),
-        "sample": tf.function(sample, input_signature=numbers),
+        "serving_default": tf.function(from_latents, input_signature=latents, autograph=False),
+        "sample": tf.function(sample, input_signature=numbers, autograph=False),
     }

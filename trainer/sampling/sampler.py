@@ -64,7 +64,7 @@ class Sampler:
         ]
         return np.concatenate(blocks)
 
-    @tf.function(input_signature=[tf.TensorSpec([], tf.int64)] * 3)
+    @tf.function(input_signature=[tf.TensorSpec([], tf.int64)] * 3, autograph=False)
     def block(self, seed: tf.Tensor, block: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         """Images 64 * block to 64 * block + 63 of a seed, [64, H, W, C] uint8."""
         labels = None

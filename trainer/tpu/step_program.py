@@ -63,7 +63,7 @@ def step_program(config: Config, strategy: ReplicaOfMany) -> bytes:
         gan = build_gan(config)
     step = AdversarialStep(gan, config, strategy, jit_compile=False, sum_dtype=tf.float32)
 
-    @tf.function(jit_compile=True)
+    @tf.function(jit_compile=True, autograph=False)
     def program(
         replica: tf.Tensor,
         batch_number: tf.Tensor,
