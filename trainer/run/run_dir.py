@@ -5,6 +5,7 @@ import logging
 import os
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -156,6 +157,24 @@ def read_config(run_dir: str) -> Config:
             f"{path} is damaged ({type(error).__name__}: {error}): write it anew by giving the "
             "run's own command, or choose another --run_dir."
         ) from error
+
+
+def json_object(path: str) -> dict[str, Any]:
+    """What a file of a run holds; nothing where it is missing or, which is logged, damaged."""
+    if not tf.io.gfile.exists(path):
+        return {}
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            found = json.loads(file.read())
+    except (
+        *(ValueError, RecursionError),
+        tf.errors.FailedPreconditionError,  # a folder
+    ) as error:
+        found = error
+    if not isinstance(found, dict):
+        log.warning("%s is damaged and left out: %s", path, found)
+        return {}
+    return found
 
 
 def claim_run_dir(run_dir: str, config: Config, environment: Mapping[str, str | int]) -> None:
