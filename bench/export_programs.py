@@ -34,7 +34,7 @@ def export_programs(config: Config, folder: str, batch: np.ndarray) -> None:
         folder: made if it is not there.
         batch: that the run will train on, uint8 [B, H, W, C].
     """
-    config.train.convolutions = "plain"  # the form for GPUs
+    config.train.convolutions, config.train.jit_compile = "plain", "true"  # as on GPUs
     jax.config.update("jax_enable_x64", True)  # batch numbers are int64
     Path(folder).mkdir(parents=True, exist_ok=True)
     gan = build_gan(config)

@@ -4,16 +4,17 @@ import datetime
 import importlib.metadata
 import os
 import platform
-from pathlib import Path
+
+from trainer.cli import cpu
 
 _PACKAGES = ("tensorflow", "keras", "torch", "jax", "jaxlib", "flax", "optax", "numpy")
 
 
 def describe() -> dict[str, object]:
-    """CPU, cores, memory, system, versions and date."""
+    """CPU and its features, cores, memory, system, versions and date."""
     return {
-        "cpu": _field("/proc/cpuinfo", "model name") or platform.processor(),
-        "cores": cores(),
+        "cpu": cpu.described(),
+        "cores": cpu.cores(),
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -33,13 +34,6 @@ def one_line(machine: dict[str, object]) -> str:
     )
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _versions() -> dict[str, str]:
     versions = {}
     for package in _PACKAGES:
@@ -48,14 +42,3 @@ def _versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             versions[package] = "not installed"
     return versions
-
-
-def _field(path: str, name: str) -> str:
-    """The first value of `name : value` in a file of such lines; empty where there is none."""
-    if not Path(path).exists():
-        return ""
-    for line in Path(path).read_text().splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() == name:
-            return value.strip()
-    return ""

@@ -21,6 +21,7 @@ def program_texts(config: Config, stage: str = "hlo") -> list[str]:
         stage: `hlo`, before optimizations; `optimized_hlo`; `stablehlo`.
     """
     assert config.group_size == config.train.global_batch_size, "several programs a step"
+    config.train.jit_compile = "true"
     gan = build_gan(config)
     step = AdversarialStep(gan, config, tf.distribute.get_strategy())
     arguments = arguments_of(gan.generator, gan.discriminator, config)

@@ -6,12 +6,12 @@ not what more hardware brings.
 
 import shutil
 
-from bench.machine import cores
 from bench.records import made
 from bench.report import BenchResult, Row
 from bench.runs import memory_of_training, speed_on_cores
 from bench.step import ours, resident_batch
 from bench.timed_processes import TimedProcesses, ratios
+from trainer.cli import cpu
 
 _GROUP = 64
 _BATCHES = (16, 64, 256)
@@ -55,7 +55,7 @@ def _replicas(quick: bool) -> BenchResult:
 
 def _workers(quick: bool) -> BenchResult:
     """Real runs, each worker on a core of its own."""
-    if not shutil.which("taskset") or cores() < 2:
+    if not shutil.which("taskset") or cpu.cores() < 2:
         return BenchResult([], {}, ["workers: needs taskset and two cores"])
     runs = {
         "one": {"workers": 1, "batch": 64, "group": _SHARED_GROUP},

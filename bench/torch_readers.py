@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from bench.machine import cores
 from bench.reader import Reader
+from trainer.cli import cpu
 
 
 class ImageFiles(Dataset[torch.Tensor]):
@@ -38,7 +38,7 @@ def arrays(path: str, batch_size: int) -> Reader:
 def files(folder: str, batch_size: int) -> Reader:
     """A worker for each core."""
     assert os.path.isdir(folder), folder
-    return _reader(ImageFiles(folder), batch_size, workers=cores())
+    return _reader(ImageFiles(folder), batch_size, workers=cpu.cores())
 
 
 def _reader(dataset: Dataset[Any], batch_size: int, workers: int) -> Reader:

@@ -39,7 +39,7 @@ def main() -> int:
         )
         @given(valid_configs(), st.integers(0, 9))
         def try_one(config: Config, number: int) -> None:
-            config.train.jit_compile = number == 9
+            config.train.jit_compile = "true" if number == 9 else "false"
             try:
                 with contextlib.redirect_stdout(io.StringIO()):
                     told.append(outcome(config, Path(folder), made))

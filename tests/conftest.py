@@ -74,11 +74,11 @@ def batches_of_step(step: int, config: Config, strategy: tf.distribute.Strategy)
 
 
 def each_step(
-    gan: Gan, config: Config, steps: int, replicas: int = 1, jit_compile: bool = True
+    gan: Gan, config: Config, steps: int, replicas: int = 1
 ) -> Iterator[dict[str, float]]:
     """Goes on for some steps from where `gan` is; yields the metrics after each."""
     strategy = make_strategy_of(replicas)
-    train_step = AdversarialStep(gan, config, strategy, jit_compile)
+    train_step = AdversarialStep(gan, config, strategy)
     first = int(gan.step.numpy())
     for step in range(first, first + steps):
         metrics, _ = train_step(batches_of_step(step, config, strategy), tf.constant(0.0))
@@ -97,11 +97,9 @@ def assert_same_state(one: Gan, other: Gan) -> None:
         np.testing.assert_array_equal(again, value, err_msg=name)
 
 
-def run_steps(
-    gan: Gan, config: Config, steps: int, replicas: int = 1, jit_compile: bool = True
-) -> list[dict[str, float]]:
+def run_steps(gan: Gan, config: Config, steps: int, replicas: int = 1) -> list[dict[str, float]]:
     """All of `each_step` at once."""
-    return list(each_step(gan, config, steps, replicas, jit_compile))
+    return list(each_step(gan, config, steps, replicas))
 
 
 @pytest.fixture(scope="session")

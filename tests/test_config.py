@@ -23,6 +23,13 @@ def test_names_that_earlier_versions_wrote_as_one_text(text: str, names: tuple[s
     assert Config.from_json(written).train.diff_augment == names
 
 
+@pytest.mark.parametrize("old, now", [(True, "true"), (False, "false")])
+def test_a_boolean_of_an_earlier_version_is_now_a_name(old: bool, now: str) -> None:
+    config = changed(Config(), {"train.jit_compile": old})
+    assert config.train.jit_compile == now
+    assert Config.from_json(json.dumps({"train": {"jit_compile": old}})).train.jit_compile == now
+
+
 @pytest.mark.parametrize(
     "path, value, words",
     [
@@ -35,7 +42,7 @@ def test_names_that_earlier_versions_wrote_as_one_text(text: str, names: tuple[s
         ("model.generator_filters", (), "model.generator_filters is ''"),
         ("optimizer.generator.learning_rate", -1.0, "optimizer.generator.learning_rate is -1.0"),
         ("optimizer.generator.learning_rate", "fast", "takes a number"),
-        ("train.jit_compile", 1, "train.jit_compile is 1; it takes true or false"),
+        ("train.jit_compile", 1, "train.jit_compile is 1; it takes one of auto, true, false"),
         ("train.group_size", 48, "train.group_size is 48; it must divide"),
         ("model.resolution", 30, "model.resolution is 30; model.generator_filters has 2 blocks"),
         ("loss.objective", "gan", "loss.objective is 'gan'; it takes one of bce, non_sat"),

@@ -22,7 +22,7 @@ def shrunk(config: Config, records_dir: str) -> Config:
     model.discriminator_filters = tuple(count // 16 for count in model.discriminator_filters)
     config.data.records_dir = records_dir
     every.global_batch_size, every.steps, every.grid_images = 4, 2, 4
-    every.jit_compile = False
+    every.jit_compile = "false"
     config.evaluation.every_epochs = 0  # 30 images are too few
     every.discriminator_steps = min(every.discriminator_steps, 2)
     return config

@@ -34,7 +34,7 @@ class Training:
 @pytest.fixture
 def training(tiny_records: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Training:
     config = tiny_config(tiny_records)
-    config.train.steps, config.train.jit_compile = 12, False
+    config.train.steps, config.train.jit_compile = 12, "false"
     config.train.on_divergence = "rollback"
     training = Training(config, tmp_path)
 

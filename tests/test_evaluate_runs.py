@@ -23,7 +23,7 @@ def runs(noisy_records: str, tmp_path_factory: pytest.TempPathFactory) -> list[s
     folder, found = tmp_path_factory.mktemp("runs"), []
     for seed in (0, 1):
         config = tiny_config(noisy_records)
-        config.seed, config.train.steps, config.train.jit_compile = seed, 8, False
+        config.seed, config.train.steps, config.train.jit_compile = seed, 8, "false"
         config.evaluation.extractor = "random"
         found.append(str(folder / str(seed)))
         train(config, make_strategy_of(1), found[-1])

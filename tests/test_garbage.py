@@ -36,7 +36,7 @@ def run(noisy_records: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ignored = shutil.ignore_patterns("features")
     shutil.copytree(noisy_records, folder / "records", ignore=ignored)
     config = tiny_config(folder / "records")
-    config.train.steps, config.train.jit_compile = 2, False
+    config.train.steps, config.train.jit_compile = 2, "false"
     config.evaluation.extractor, config.evaluation.every_epochs = "random", 1
     config.evaluation.images = 130
     train(config, make_strategy_of(1), str(folder / "run"))

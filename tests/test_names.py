@@ -39,7 +39,7 @@ def test_a_name_is_only_a_name_in_every_mode(tmp_path: Path) -> None:
     folder = tmp_path / NAME
     folder.mkdir()
     config = tiny_config(prepared(folder, real_batch(0, 40)))
-    config.train.steps, config.train.jit_compile = 2, False
+    config.train.steps, config.train.jit_compile = 2, "false"
     taken = keras.Input((8, 8, 1))
     model = keras.Model(taken, keras.layers.AveragePooling2D(4)(taken))
     model.save(folder / f"{NAME}.keras")

@@ -32,14 +32,19 @@ MANY_OPTIONS = [
 
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
-    return command_on_20_images(tmp_path_factory.mktemp("same"), xla=True)
+    return command_on_20_images(tmp_path_factory.mktemp("same"))
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["XLA", "kernels"])
+def either_way(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Command:
+    return command_on_20_images(tmp_path_factory.mktemp("either"), xla=request.param)
 
 
 @pytest.fixture(scope="module")
-def plain(command: Command) -> Path:
+def plain(either_way: Command) -> Path:
     """A run with RMSprop on one replica."""
-    command.finish(*RMSPROP, run="plain")
-    return command.folder / "plain"
+    either_way.finish(*RMSPROP, run="plain")
+    return either_way.folder / "plain"
 
 
 def finish_workers(command: Command, *flags: str, run: str) -> list[str]:
@@ -50,32 +55,32 @@ def finish_workers(command: Command, *flags: str, run: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name, flags", [("sgd", SGD), ("many", MANY_OPTIONS)])
-def test_replicas_and_processes(command: Command, name: str, flags: list[str]) -> None:
-    one = command.folder / f"{name}-1"
-    command.finish(*flags, run=one.name)
+def test_replicas_and_processes(either_way: Command, name: str, flags: list[str]) -> None:
+    one = either_way.folder / f"{name}-1"
+    either_way.finish(*flags, run=one.name)
     start = weights(one, 24)
     moved = [(start[key] != value).any() for key, value in weights(one, STEPS).items()]
     assert np.mean(moved) > 0.8  # equal because nothing was trained would prove nothing
     if name == "many":  # the next test has RMSprop on 4 replicas, tests/gan/test_step.py SGD on 2
-        output = command.finish(*flags, "--logical_devices=4", run=f"{name}-4")
+        output = either_way.finish(*flags, "--logical_devices=4", run=f"{name}-4")
         assert "4 replica(s)" in output
-        assert_same_bits(one, command.folder / f"{name}-4", STEPS)
-    outputs = finish_workers(command, *flags, run=f"{name}-workers")
-    assert_same_bits(one, command.folder / f"{name}-workers", STEPS)
+        assert_same_bits(one, either_way.folder / f"{name}-4", STEPS)
+    outputs = finish_workers(either_way, *flags, run=f"{name}-workers")
+    assert_same_bits(one, either_way.folder / f"{name}-workers", STEPS)
     assert "Grids:" in outputs[0] and "Grids:" not in outputs[1]  # only the chief writes
 
 
-def test_a_checkpoint_goes_on_with_other_replicas(command: Command, plain: Path) -> None:
-    command.finish("--config.train.steps=10", "--logical_devices=2", run="elastic")
-    finish_workers(command, "--config.train.steps=16", run="elastic")
-    command.finish("--config.train.steps=24", "--logical_devices=4", run="elastic")
-    command.finish(*RMSPROP, run="elastic")
-    assert_same_bits(plain, command.folder / "elastic", STEPS)
+def test_a_checkpoint_goes_on_with_other_replicas(either_way: Command, plain: Path) -> None:
+    either_way.finish("--config.train.steps=10", "--logical_devices=2", run="elastic")
+    finish_workers(either_way, "--config.train.steps=16", run="elastic")
+    either_way.finish("--config.train.steps=24", "--logical_devices=4", run="elastic")
+    either_way.finish(*RMSPROP, run="elastic")
+    assert_same_bits(plain, either_way.folder / "elastic", STEPS)
 
 
-def test_what_must_not_matter(command: Command, plain: Path) -> None:
-    command.finish(*RMSPROP, "--config.train.steps_per_call=7", "--deterministic", run="other")
-    assert_same_bits(plain, command.folder / "other", STEPS)
+def test_what_must_not_matter(either_way: Command, plain: Path) -> None:
+    either_way.finish(*RMSPROP, "--config.train.steps_per_call=7", "--deterministic", run="other")
+    assert_same_bits(plain, either_way.folder / "other", STEPS)
 
 
 def test_all_replicas_hold_the_same() -> None:

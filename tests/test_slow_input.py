@@ -28,7 +28,7 @@ def test_it_says_that_it_waits_and_sigterm_ends_it_saved(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     config = tiny_config(tiny_records)
-    config.train.steps, config.train.jit_compile = 1000, False
+    config.train.steps, config.train.jit_compile = 1000, "false"
 
     def slow(*given: Any) -> Iterator[Any]:
         for number, batch in enumerate(distributed_batches(*given)):

@@ -8,13 +8,12 @@ from tests.helpers.programs import run_python
 from tests.helpers.tiny import tiny_config
 from trainer import strategy
 from trainer.errors import UserError
-from trainer.strategy import check_shares, is_chief, make_strategy, may_jit
+from trainer.strategy import check_shares, is_chief, make_strategy
 
 
-def test_one_process_is_its_own_chief_and_may_jit() -> None:
+def test_one_process_is_its_own_chief() -> None:
     for replicas in (1, 2):
-        alone = make_strategy_of(replicas)
-        assert is_chief(alone) and may_jit(alone, True) and not may_jit(alone, False)
+        assert is_chief(make_strategy_of(replicas))
 
 
 @pytest.mark.parametrize(

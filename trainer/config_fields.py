@@ -32,11 +32,14 @@ class Section:
     """A part of a config: takes values for the fields that it has, and for no others."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        fields = [field.name for field in dataclasses.fields(self)]  # type: ignore[arg-type]
+        fields = {field.name: field for field in dataclasses.fields(self)}  # type: ignore[arg-type]
         if name not in fields:
             near = difflib.get_close_matches(name, fields, n=1, cutoff=0.5)
             mend = f"did you mean {near[0]}?" if near else f"its fields are {', '.join(fields)}."
             raise UserError(f"{type(self).__name__} has no field {name}: {mend}")
+        if isinstance(value, bool) and "true" in _names(fields[name]):
+            # As config files of earlier versions have it, and all that JSON kept of them.
+            value = str(value).lower()
         object.__setattr__(self, name, value)
 
 

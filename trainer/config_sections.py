@@ -6,6 +6,7 @@ from trainer.choices import (
     Architecture,
     Augmentation,
     Convolutions,
+    JitCompile,
     LearningRateSchedule,
     Norm,
     ObjectiveName,
@@ -217,11 +218,16 @@ class TrainConfig(Section):
     rollbacks_at_most: int = config_field(
         3, "Rollbacks of one run; the next divergence stops it.", at_least=1, changeable=True
     )
-    jit_compile: bool = config_field(True, "Compile the step with XLA.", changeable=True)
+    jit_compile: JitCompile = config_field(
+        "auto",
+        "Compile the step with XLA; auto: except on a CPU whose own kernels are faster, and as "
+        "the run was begun where it goes on.",
+        changeable=True,
+    )
     convolutions: Convolutions = config_field(
         "auto",
-        "Form of the generator's; unit_stride: without strides, equal up to rounding; auto: that "
-        "on a CPU under XLA, where it is faster.",
+        "Form of the generator's, equal up to rounding; plain: as Keras has it; unit_stride: "
+        "without strides; auto: the fastest on this device, of BatchNorm too.",
         changeable=True,
     )
     checkpoint_every_steps: int = config_field(

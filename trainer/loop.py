@@ -29,13 +29,7 @@ from trainer.run.run_dir import BEST
 from trainer.run.schedule import Schedule
 from trainer.run.signals import SignalWatch
 from trainer.sampling.sampler import Sampler
-from trainer.strategy import (
-    any_worker_says,
-    is_multiworker,
-    may_jit,
-    sum_dtype,
-    wait_for_all_workers,
-)
+from trainer.strategy import any_worker_says, is_multiworker, sum_dtype, wait_for_all_workers
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +39,7 @@ class Run:
     """One run between its first and its last step; build it inside `strategy.scope()`.
 
     Attributes:
+        config: its compiler decided.
         batches: the iterator of the loop. When it is freed, it waits for tf.data's tuning thread,
             which sleeps up to a minute at a time (TensorFlow 2.21).
     """
@@ -117,7 +112,6 @@ class Run:
             self.gan,
             config,
             self.strategy,
-            may_jit(self.strategy, config.train.jit_compile),
             sum_dtype(self.strategy),
         )
         first_batch = start + int(self.gan.batches_skipped.numpy())
@@ -253,5 +247,5 @@ class Run:
         begins = f"goes on from step {start}" if start else "starts"
         return (
             f"{self.manifest.num_images} images of {self.manifest.source}, {replicas} "
-            f"replica(s); {begins}, ends after step {self.schedule.total_steps}. Compiling ..."
+            f"replica(s); {begins}, ends after step {self.schedule.total_steps}. Preparing ..."
         )

@@ -52,7 +52,7 @@ def make_strategy(name: str, logical_devices: int = 0) -> tf.distribute.Strategy
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
     """Whether this process is the one that writes files."""
     resolver = strategy.cluster_resolver
-    if resolver is None or not resolver.cluster_spec().as_dict() or _is_tpu(strategy):
+    if resolver is None or not resolver.cluster_spec().as_dict() or is_tpu(strategy):
         return True
     return resolver.task_type in ("chief", None) or (
         resolver.task_type == "worker"
@@ -64,6 +64,11 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
 def is_multiworker(strategy: tf.distribute.Strategy) -> bool:
     """Whether other processes take part, which must do the same at the same step."""
     return isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
+
+def is_tpu(strategy: tf.distribute.Strategy) -> bool:
+    """Whether the replicas are chips of a TPU."""
+    return isinstance(strategy, tf.distribute.TPUStrategy)
 
 
 def check_agreement(strategy: tf.distribute.Strategy, values: dict[str, int]) -> None:
@@ -122,23 +127,12 @@ def make_deterministic() -> None:
     tf.config.experimental.enable_op_determinism()
 
 
-def may_jit(strategy: tf.distribute.Strategy, wanted: bool) -> bool:
-    """Whether the gradient programs get `jit_compile=True` of their own.
-
-    On a TPU everything is compiled by XLA already, and a nested compilation can fail.
-    """
-    if wanted and _is_tpu(strategy):
-        log.info("train.jit_compile is left out: on a TPU the whole step is compiled by XLA")
-        return False
-    return wanted
-
-
 def sum_dtype(strategy: tf.distribute.Strategy) -> tf.DType:
     """In which the groups of a batch are added up: float64, which makes the order irrelevant.
 
     A TPU has no float64 of its own, so there the last bits may depend on the replica count.
     """
-    return tf.float32 if _is_tpu(strategy) else tf.float64
+    return tf.float32 if is_tpu(strategy) else tf.float64
 
 
 def check_shares(config: Config, strategy: tf.distribute.Strategy) -> None:
@@ -282,7 +276,3 @@ def _connect_to_tpu(name: str) -> tf.distribute.cluster_resolver.TPUClusterResol
     if isinstance(outcome[0], Exception):
         raise outcome[0]
     return outcome[0]
-
-
-def _is_tpu(strategy: tf.distribute.Strategy) -> bool:
-    return isinstance(strategy, tf.distribute.TPUStrategy)

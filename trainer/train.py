@@ -12,9 +12,9 @@ from trainer.data.pipeline import check_enough_images
 from trainer.data.preparation import prepared_records
 from trainer.errors import DivergedError
 from trainer.loop import Run
-from trainer.report.page import write_report
+from trainer.run.compiler import decided, kept_choice
 from trainer.run.data_record import tell_other_records, write_data_record
-from trainer.run.environment import environment
+from trainer.run.environment import environment, tell_other_machine
 from trainer.run.lock import locked
 from trainer.run.metrics_file import read_metrics
 from trainer.run.phases import Phases
@@ -55,6 +55,10 @@ def train(
     chief = is_chief(strategy)
     if chief:
         check_run_dir(run_dir, config)
+    # What the machine decides; config.json holds what the user asked for.
+    kept = kept_choice(run_dir)
+    on_machine = decided(config, strategy, kept)
+    machine = environment(on_machine, strategy)
 
     # ------------------------------------------------------------ Data
     with phases.phase("data"):
@@ -63,18 +67,24 @@ def train(
 
     with locked(run_dir) if chief else contextlib.nullcontext():
         if chief:
-            claim_run_dir(run_dir, config, environment(strategy))
+            if kept is not None:
+                tell_other_machine(run_dir, machine)
+            claim_run_dir(run_dir, config, machine)
             tell_other_records(run_dir, manifest, "now trained on")
             write_data_record(run_dir, manifest)
 
         # -------------------------------------------------------- State
         with phases.phase("networks"), strategy.scope():
-            run = Run(config, strategy, manifest, run_dir, chief, phases)
+            run = Run(on_machine, strategy, manifest, run_dir, chief, phases)
         # Where to start: 1. the newest checkpoint that can be read; 2. the initial weights.
         start = run.checkpoints.restore() or 0
         if chief:
             check_room(run_dir, config, run.schedule, start, run.gan.saved_bytes)
-        same = {"config": zlib.crc32(config.to_json().encode()), "last checkpoint": start}
+        same = {
+            "config": zlib.crc32(config.to_json().encode()),
+            "last checkpoint": start,
+            "train.jit_compile (auto decides it by the CPU)": int(machine["xla"]),
+        }
         check_agreement(strategy, same)
 
         # -------------------------------------------------------- Loop
@@ -101,6 +111,9 @@ def _tell_finished(run: Run, step: int) -> None:
 
 def _write_results(run: Run) -> None:
     """Draws the pictures and the report, and says where everything is."""
+    # For which the first step should not wait.
+    from trainer.report.page import write_report
+
     run_dir = run.run_dir
     pictures = [os.path.join(run_dir, LOSSES)]
     write_bytes(pictures[0], loss_plot(read_metrics(run_dir)))

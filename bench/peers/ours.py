@@ -8,7 +8,8 @@ from bench.task import Task
 from trainer.config import Config
 from trainer.gan.build import build_gan
 from trainer.gan.step import AdversarialStep
-from trainer.strategy import make_strategy, may_jit, sum_dtype
+from trainer.run.compiler import decided
+from trainer.strategy import make_strategy, sum_dtype
 
 
 def on_this_machine(
@@ -25,10 +26,10 @@ class Ours(Peer):
         self, task: Task, images: np.ndarray, config: Config, strategy: tf.distribute.Strategy
     ) -> None:
         super().__init__(task, images)
+        config = decided(config, strategy, kept=None)
         with strategy.scope():
             self.gan = build_gan(config)
-        jit = may_jit(strategy, config.train.jit_compile)
-        self.train_step = AdversarialStep(self.gan, config, strategy, jit, sum_dtype(strategy))
+        self.train_step = AdversarialStep(self.gan, config, strategy, sum_dtype(strategy))
         shares = np.split(images, strategy.num_replicas_in_sync)
         labels = np.full(len(shares[0]), -1, np.int32)
 

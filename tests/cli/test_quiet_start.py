@@ -81,11 +81,23 @@ def test_nothing_that_is_told_to_matplotlib_decides(tmp_path: Path) -> None:
     (tmp_path / "matplotlibrc").write_bytes(b"\xff\xfe")
     code = f"""
 import os, sys
-from trainer.cli.quiet_start import import_tensorflow
+from trainer.cli.quiet_start import import_matplotlib_figure, import_tensorflow
 os.chdir({str(tmp_path)!r})
 import_tensorflow()
-from matplotlib.figure import Figure
-print(Figure().dpi, os.getcwd(), file=sys.stderr)
+print(import_matplotlib_figure().Figure().dpi, os.getcwd(), file=sys.stderr)
 """
     found = stderr_of(code, MPLBACKEND="nonsense", MATPLOTLIBRC="matplotlibrc").splitlines()
     assert found[-1] == f"100.0 {tmp_path}"
+
+
+def test_what_keras_only_wraps_waits_for_whoever_needs_it() -> None:
+    code = """
+import sys
+from trainer.cli.quiet_start import import_tensorflow
+import_tensorflow()
+wrapped = {"matplotlib", "sklearn"}
+print(wrapped & sys.modules.keys(), file=sys.stderr)
+import matplotlib, sklearn.datasets
+print(wrapped <= sys.modules.keys(), file=sys.stderr)
+"""
+    assert stderr_of(code).splitlines()[-2:] == ["set()", "True"]

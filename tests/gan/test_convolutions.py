@@ -6,8 +6,10 @@ import tensorflow as tf
 from tests.conftest import run_steps
 from tests.helpers.tiny import tiny_config
 from tests.helpers.variants import SGD, changed
+from trainer.cli import cpu
 from trainer.gan.build import build_gan, build_generator
 from trainer.gan.convolutions import ShiftedSumConv2D, UnitStrideConv2DTranspose
+from trainer.gan.layers import FusedBatchNormalization
 
 
 def plain_and_other(
@@ -78,14 +80,33 @@ def test_both_forms_train_alike(precision: str) -> None:
         np.testing.assert_allclose(other, plain, rtol=tolerance, atol=tolerance)
 
 
-def test_the_form_is_taken_where_xla_compiles_for_a_cpu() -> None:
+@pytest.mark.parametrize(
+    "form, jit_compile, onednn, unit_stride, shifted_sum, fused",
+    [
+        ("auto", "true", "1", True, True, False),
+        ("auto", "false", "1", False, True, True),
+        ("auto", "false", "0", False, False, False),
+        ("auto", "auto", "0", True, True, False),
+        ("plain", "true", "1", False, False, False),
+        ("plain", "false", "1", False, False, False),
+        ("unit_stride", "false", "1", True, True, False),
+    ],
+)
+def test_forms_are_taken_where_they_are_fast(
+    form: str,
+    jit_compile: str,
+    onednn: str,
+    unit_stride: bool,
+    shifted_sum: bool,
+    fused: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(cpu, "features", lambda: {"avx2"})
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", onednn)
     config = tiny_config()
-    for form, jit_compile, expected in (
-        ("auto", True, True),
-        ("auto", False, False),
-        ("plain", True, False),
-        ("unit_stride", False, True),
-    ):
-        config.train.convolutions, config.train.jit_compile = form, jit_compile
-        convolution = build_generator(config).blocks[0].convolution
-        assert isinstance(convolution, UnitStrideConv2DTranspose) == expected
+    config.train.convolutions, config.train.jit_compile = form, jit_compile
+    generator = build_generator(config)
+    block = generator.blocks[0]
+    assert isinstance(block.convolution, UnitStrideConv2DTranspose) == unit_stride
+    assert isinstance(generator.to_image, ShiftedSumConv2D) == shifted_sum
+    assert isinstance(block.normalization.norm, FusedBatchNormalization) == fused

@@ -64,6 +64,32 @@ def test_normalisations_by_hand() -> None:
     np.testing.assert_array_equal(Normalization("none")(inputs), inputs)
 
 
+@pytest.mark.parametrize("num_classes, precision", [(0, "float32"), (2, "mixed_bfloat16")])
+def test_fused_batch_norm_is_that_of_keras(num_classes: int, precision: str) -> None:
+    """Outputs, gradients and moving statistics, whose variance is that of the batch itself."""
+    random = np.random.default_rng(0)
+    inputs = tf.constant(random.normal(2, 3, (2, 2, 1, 5)), precision.removeprefix("mixed_"))
+    weights = tf.constant(random.normal(size=inputs.shape), inputs.dtype)
+    classes = tf.one_hot([0, 1], num_classes) if num_classes else None
+    found = []
+    for fused in (False, True):
+        layer = Normalization("batch", 0.9, num_classes, precision, fused)
+        with tf.GradientTape() as tape:
+            tape.watch(inputs)
+            outputs = layer(inputs, classes, training=True)
+            loss = tf.reduce_sum(outputs * weights)
+        variables = [variable.value for variable in layer.trainable_variables]
+        gradients = tape.gradient(loss, [inputs, *variables])
+        again = layer(inputs, classes, training=False)
+        found.append([outputs, again, *gradients, *(v.numpy() for v in layer.variables)])
+    tolerance = 1e-5 if precision == "float32" else 3e-2
+    for plain, other in zip(*found, strict=True):
+        assert plain.dtype == other.dtype
+        np.testing.assert_allclose(
+            tf.cast(other, tf.float32), tf.cast(plain, tf.float32), tolerance, tolerance
+        )
+
+
 def test_a_class_has_its_own_scale_and_offset() -> None:
     layer = Normalization("batch", num_classes=2)
     inputs = np.random.default_rng(0).normal(size=(4, 3, 3, 2)).astype(np.float32)

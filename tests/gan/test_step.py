@@ -115,7 +115,7 @@ def test_an_update_leaves_the_other_network_untouched(trained: str) -> None:
     other = "discriminator" if trained == "generator" else "generator"
     gan, config = tiny_gan({f"optimizer.{other}.learning_rate": 1e-30})
     before = {name: weights(getattr(gan, name)) for name in (trained, other)}
-    run_steps(gan, config, 1, jit_compile=False)
+    run_steps(gan, config, 1)
     frozen = [variable.path for variable in getattr(gan, other).trainable_variables]
     for variable, value in zip(getattr(gan, other).variables, before[other], strict=True):
         if variable.path in frozen:
@@ -128,20 +128,25 @@ def test_an_update_leaves_the_other_network_untouched(trained: str) -> None:
 
 
 def test_xla_on_and_off_agree() -> None:
-    config = tiny_config()
-    gans = [build_gan_on(config, make_strategy_of(1)) for _ in range(2)]
-    compiled = run_steps(gans[0], config, 6, jit_compile=True)
-    plain = run_steps(gans[1], config, 6, jit_compile=False)
+    gans, histories = [], []
+    for jit_compile in ("true", "false"):
+        gan, config = tiny_gan({"train.jit_compile": jit_compile})
+        histories.append(run_steps(gan, config, 6))
+        gans.append(gan)
+    compiled, plain = histories
     for one, other in zip(compiled, plain, strict=True):
         np.testing.assert_allclose(list(one.values()), list(other.values()), rtol=1e-4)
     for one, other in zip(gans[0].generator.weights, gans[1].generator.weights, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-4)
 
 
+@pytest.mark.parametrize("jit_compile", ["true", "false"])
 @pytest.mark.parametrize("name", VARIANTS)
-def test_one_replica_then_two_after_a_resume_are_as_one(name: str, tmp_path: Path) -> None:
-    """Every objective and option: to the last bit, with the metrics."""
-    config = variant(name)
+def test_one_replica_then_two_after_a_resume_are_as_one(
+    name: str, jit_compile: str, tmp_path: Path
+) -> None:
+    """Every objective and option, by XLA and without: to the last bit, with the metrics."""
+    config = changed(variant(name), {"train.jit_compile": jit_compile})
     straight = build_gan_on(config, make_strategy_of(1))
     start = state_of(straight)
     history = []
@@ -208,7 +213,7 @@ def test_a_lazy_penalty_comes_seldom_and_weighs_more() -> None:
         changes = {"loss.penalty": "r1", "loss.penalty_every_steps": every}
         changes |= {"optimizer.discriminator.learning_rate": 1e-30}
         gan, config = tiny_gan(changes)
-        found.append([m["loss/penalty"] for m in run_steps(gan, config, 4, jit_compile=False)])
+        found.append([m["loss/penalty"] for m in run_steps(gan, config, 4)])
     assert found[1][1] == found[1][2] == 0.0
     np.testing.assert_allclose(found[1][0], 3 * found[0][0], rtol=1e-6)
     np.testing.assert_allclose(found[1][3], 3 * found[0][3], rtol=1e-6)
@@ -218,7 +223,7 @@ def test_clipping_is_of_the_whole_gradient() -> None:
     """SGD moves by learning rate x gradient, so a clipped step has a known length."""
     gan, config = tiny_gan({**SGD, "optimizer.discriminator.clip_norm": 1e-3})
     before = weights(gan.discriminator)
-    run_steps(gan, config, 1, jit_compile=False)
+    run_steps(gan, config, 1)
     moves = [after - b for after, b in zip(weights(gan.discriminator), before, strict=True)]
     length = np.sqrt(sum((move.astype(np.float64) ** 2).sum() for move in moves))
     np.testing.assert_allclose(length, 0.1 * 1e-3, rtol=1e-3)
@@ -230,7 +235,7 @@ def test_the_average_follows_the_closed_form(ramp: float) -> None:
     ema = {"train.ema_half_life_images": 20, "train.ema_ramp_up_share": ramp}
     gan, config = tiny_gan(ema)
     history = [[w.astype(np.float64) for w in weights(gan.generator)]]
-    for _ in each_step(gan, config, 6, jit_compile=False):
+    for _ in each_step(gan, config, 6):
         history.append([w.astype(np.float64) for w in weights(gan.generator)])
     half_lives = [min(20, 8 * step * ramp) if ramp else 20 for step in range(6)]
     keeps = [0.5 ** (8 / h) if h else 0.0 for h in half_lives]

@@ -39,7 +39,7 @@ SMALL: Mapping[str, st.SearchStrategy[Any]] = {
     "train.group_size": st.sampled_from([0, 4, 2, 1, 5]),
     "train.discriminator_steps": st.integers(1, 3),
     "train.steps": st.just(2),
-    "train.jit_compile": st.just(False),
+    "train.jit_compile": st.just("false"),
     "train.grid_images": st.integers(1, 9),
     "evaluation.every_epochs": st.just(0),
     "evaluation.extractor": st.just("random"),

@@ -17,7 +17,7 @@ from trainer.run.run_dir import check_run_dir, claim_run_dir, latest_checkpoint,
 
 def trained_gan(steps: int) -> Gan:
     gan = build_gan_on(tiny_config(), make_strategy_of(1))
-    run_steps(gan, tiny_config(), steps, jit_compile=False)
+    run_steps(gan, tiny_config(), steps)
     return gan
 
 

@@ -39,7 +39,7 @@ def fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def config(noisy_records: str) -> Config:
     config = tiny_config(noisy_records)
-    config.train.jit_compile = False
+    config.train.jit_compile = "false"
     config.train.epochs = 2
     config.evaluation.every_epochs = 1
     config.evaluation.images = 150
@@ -56,7 +56,7 @@ def quality(run: Path) -> list[dict[str, float]]:
 
 
 def test_two_replicas_score_as_one_and_all_is_written(config: Config, tmp_path: Path) -> None:
-    config.train.jit_compile = True
+    config.train.jit_compile = "true"
     config.train.global_batch_size, config.train.group_size = 16, 8
     for replicas in (1, 2):
         train(config, make_strategy_of(replicas), str(tmp_path / str(replicas)))

@@ -14,7 +14,7 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from trainer.cli.paths import check_utf8
-from trainer.cli.quiet_start import ignore_settings
+from trainer.cli.quiet_start import choose_settings
 from trainer.cli.terminal import open_closed_streams, print_if_read
 from trainer.errors import (
     DiskError,
@@ -44,7 +44,7 @@ def run(command: Callable[[], None], parse: Parser = flags.FLAGS) -> NoReturn:
             flags; raises UserError or absl's errors.
     """
     open_closed_streams()
-    ignore_settings()
+    choose_settings()
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
         signal.signal(signal.SIGINT, _interrupt)
     for stream in (sys.stdout, sys.stderr):

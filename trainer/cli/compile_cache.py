@@ -4,12 +4,10 @@ import hashlib
 import importlib.metadata
 import os
 import platform
-from pathlib import Path
 
+from trainer.cli import cpu
 from trainer.errors import UserError
 from trainer.storage.bucket import is_gs
-
-_CPU_INFO = Path("/proc/cpuinfo")
 
 
 def use_compile_cache(folder: str) -> None:
@@ -37,12 +35,7 @@ def use_compile_cache(folder: str) -> None:
 
 def _name_of_this_machine() -> str:
     """Such as `tensorflow-2.21.0-x86_64-1a2b3c4d`, the last part from the processor's features."""
-    features = platform.processor()
-    if _CPU_INFO.exists():
-        lines = _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
-        features = next(
-            (line for line in lines if line.lower().startswith(("flags", "features"))), ""
-        )
+    features = " ".join(sorted(cpu.features())) or platform.processor()
     digest = hashlib.sha256(features.encode()).hexdigest()[:8]
     return f"tensorflow-{_tensorflow_version()}-{platform.machine()}-{digest}"
 

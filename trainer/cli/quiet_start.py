@@ -6,10 +6,14 @@ import os
 import re
 import signal
 import sys
+import types
 from collections.abc import Iterator
+
+from trainer.cli.cpu import use_fast_kernels
 
 _LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 _STDERR = 2
+_WRAPPED_BY_KERAS = ("matplotlib", "sklearn")
 _KNOWN = re.compile(
     b"|".join(
         (
@@ -34,13 +38,10 @@ def import_tensorflow() -> None:
     every line is shown.
     """
     os.environ.setdefault(_LEVEL, "2")
-    ignore_settings()
-    # Keras imports it. A matplotlibrc in the working folder would come first.
-    with contextlib.chdir(os.path.dirname(os.devnull)):
-        importlib.import_module("matplotlib")
+    choose_settings()
     # What a config file has imported has already said all of itself.
     shows_all = "tensorflow" in sys.modules or os.environ[_LEVEL] in ("0", "1")
-    with contextlib.nullcontext() if shows_all else without_known_lines():
+    with contextlib.nullcontext() if shows_all else without_known_lines(), _without_wrapped():
         import keras
         import tensorflow as tf
 
@@ -53,14 +54,34 @@ def import_tensorflow() -> None:
     keras.config.set_dtype_policy("float32")
 
 
-def ignore_settings() -> None:
-    """Sets what else the environment would choose for Keras and Matplotlib.
+def choose_settings() -> None:
+    """Sets what else the environment would choose for TensorFlow, Keras and Matplotlib.
 
-    Call it before either is imported, as a config file may do.
+    Call it before any of them is imported, as a config file may do.
     """
+    use_fast_kernels()
     os.environ["KERAS_BACKEND"] = "tensorflow"
     os.environ["MPLBACKEND"] = "agg"
     os.environ["MATPLOTLIBRC"] = os.devnull
+
+
+def import_matplotlib_figure() -> types.ModuleType:
+    """Matplotlib's module of that name with its own settings; the import takes half a second."""
+    # A matplotlibrc in the working folder would come first.
+    with contextlib.chdir(os.path.dirname(os.devnull)):
+        return importlib.import_module("matplotlib.figure")
+
+
+@contextlib.contextmanager
+def _without_wrapped() -> Iterator[None]:
+    """Lets Keras take what it only wraps for not installed: to import it takes seconds."""
+    absent = {name: None for name in _WRAPPED_BY_KERAS if name not in sys.modules}
+    sys.modules.update(absent)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        for name in absent:
+            del sys.modules[name]
 
 
 @contextlib.contextmanager

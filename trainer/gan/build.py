@@ -7,10 +7,12 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.choices import Architecture, OptimizerName, Precision
+from trainer.cli import cpu
 from trainer.config import Config
 from trainer.config_sections import ModelConfig, OptimizerConfig, TrainConfig
 from trainer.gan.dcgan import DcganDiscriminator, DcganGenerator
-from trainer.gan.layer_factory import LayerFactory
+from trainer.gan.kernels import on_cpu, uses_xla
+from trainer.gan.layer_factory import Forms, LayerFactory
 from trainer.gan.learning_rate import WarmupThenDecay
 from trainer.gan.networks import Discriminator, Generator
 from trainer.gan.resnet import ResnetDiscriminator, ResnetGenerator
@@ -61,7 +63,7 @@ def build_generator(config: Config) -> Generator:
         norm_kind=model.generator_norm,
         batch_norm_momentum=model.batch_norm_momentum,
         num_classes=model.num_classes,
-        unit_stride=_takes_unit_stride(config.train),
+        forms=_forms(config.train),
     )
     generator = GENERATORS[model.architecture](model, make)
     generator(keras.Input((model.latent_dim,)), _labels_input(model.num_classes))
@@ -95,11 +97,15 @@ def _layer_seeds(seed: int, network: int) -> Iterator[int]:
         yield int(generator.integers(2**31))
 
 
-def _takes_unit_stride(train: TrainConfig) -> bool:
-    if train.convolutions == "auto":
-        on_cpu = all(device.device_type == "CPU" for device in tf.config.list_logical_devices())
-        return on_cpu and train.jit_compile
-    return train.convolutions == "unit_stride"
+def _forms(train: TrainConfig) -> Forms:
+    """What `train.convolutions` asks for, or the fastest of the device and what computes on it."""
+    wanted = train.convolutions
+    if wanted == "auto" and on_cpu():
+        if uses_xla(train.jit_compile):
+            wanted = "unit_stride"
+        elif cpu.has_fast_kernels():
+            return Forms(shifted_sum=True, fused_batch_norm=True)
+    return Forms(unit_stride=True, shifted_sum=True) if wanted == "unit_stride" else Forms()
 
 
 def _build_optimizer(config: OptimizerConfig, model: keras.Model) -> keras.optimizers.Optimizer:

@@ -13,6 +13,18 @@ STRIDED_KERNEL_SIZE = 4
 """A multiple of the stride: transposed convolutions overlap evenly."""
 
 
+@dataclasses.dataclass(frozen=True)
+class Forms:
+    """In which of several forms, equal up to rounding, layers are computed; plain: as in Keras."""
+
+    unit_stride: bool = False
+    """Transposed convolutions as convolutions.py has them."""
+    shifted_sum: bool = False
+    """Convolutions to few filters as convolutions.py has them."""
+    fused_batch_norm: bool = False
+    """BatchNorm in training as one operation, whose bits depend on the number of threads."""
+
+
 @dataclasses.dataclass
 class LayerFactory:
     """Makes the layers of one network, all in the same manner; kernels are Glorot uniform."""
@@ -27,20 +39,21 @@ class LayerFactory:
     num_classes: int = 0
     """Above 0: normalisations have a scale and an offset for each class."""
     spectral_norm: bool = False
-    unit_stride: bool = False
-    """Compute transposed and few-filter convolutions as convolutions.py does."""
+    forms: Forms = Forms()
 
     def convolution(
         self, filters: int, kernel_size: int, *, strides: int = 1, normalized: bool = False
     ) -> keras.layers.Layer:
         """A convolution; `normalized` says that the normalisation follows."""
-        plain = ShiftedSumConv2D if self.unit_stride and strides == 1 else keras.layers.Conv2D
+        shifts = self.forms.shifted_sum and strides == 1
+        plain = ShiftedSumConv2D if shifts else keras.layers.Conv2D
         kind = SpectralConv2D if self.spectral_norm else plain
         return self._convolution(kind, filters, kernel_size, strides, normalized)
 
     def transposed_convolution(self, filters: int) -> keras.layers.Layer:
         """Doubles the resolution; a normalisation follows."""
-        kind = UnitStrideConv2DTranspose if self.unit_stride else keras.layers.Conv2DTranspose
+        unit_stride = self.forms.unit_stride
+        kind = UnitStrideConv2DTranspose if unit_stride else keras.layers.Conv2DTranspose
         return self._convolution(kind, filters, STRIDED_KERNEL_SIZE, strides=2, normalized=True)
 
     def dense(self, units: int, *, use_bias: bool = True) -> keras.layers.Layer:
@@ -55,7 +68,11 @@ class LayerFactory:
     def normalization(self) -> Normalization:
         """The network's kind of normalisation."""
         return Normalization(
-            self.norm_kind, self.batch_norm_momentum, self.num_classes, dtype=self.policy
+            self.norm_kind,
+            self.batch_norm_momentum,
+            self.num_classes,
+            self.policy,
+            fused=self.forms.fused_batch_norm,
         )
 
     def activation(self) -> keras.layers.Layer:

@@ -1,5 +1,6 @@
 """Layers that Keras lacks: keyed dropout, spectral and conditional normalisation."""
 
+import math
 from typing import Any
 
 import keras
@@ -29,11 +30,45 @@ class KeyedDropout(keras.layers.Layer):
         return inputs * tf.cast(kept, inputs.dtype) / (1.0 - self.rate)
 
 
+class FusedBatchNormalization(keras.layers.BatchNormalization):
+    """Keras's layer, in training by one operation of TensorFlow's: equal up to rounding.
+
+    Its last bits depend on the number of threads.
+    """
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Normalises [B, H, W, C], in training of known size, by the statistics of the batch."""
+        if not training:
+            return super().call(inputs, training=False)
+        *others, channels = inputs.shape
+        ones, zeros, nothing = tf.ones([channels]), tf.zeros([channels]), tf.zeros([0])
+        outputs, mean, sample_variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=tf.convert_to_tensor(self.gamma) if self.scale else ones,
+            offset=tf.convert_to_tensor(self.beta) if self.center else zeros,
+            mean=nothing,
+            variance=nothing,
+            epsilon=self.epsilon,
+        )
+        # The operation normalises by the variance of the batch, as Keras does, but gives out that
+        # of the distribution the batch is from.
+        count = math.prod(others)
+        variance = sample_variance * ((count - 1) / count)
+        for moving, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
+            moving.assign(moving * self.momentum + now * (1.0 - self.momentum))
+        return outputs
+
+
 class Normalization(keras.layers.Layer):
     """Batch, layer or no normalisation, with a scale and an offset for each class if asked."""
 
     def __init__(
-        self, kind: Norm, momentum: float = 0.99, num_classes: int = 0, dtype: str = "float32"
+        self,
+        kind: Norm,
+        momentum: float = 0.99,
+        num_classes: int = 0,
+        dtype: str = "float32",
+        fused: bool = False,
     ) -> None:
         """Prepares the layer.
 
@@ -44,13 +79,15 @@ class Normalization(keras.layers.Layer):
             num_classes: above 0, scale and offset depend on the class (Dumoulin et al.
                 2017, "A Learned Representation for Artistic Style", equation 5).
             dtype: a Keras dtype policy.
+            fused: of `batch`, take `FusedBatchNormalization`.
         """
         super().__init__(dtype=dtype)
         self.conditional = num_classes > 0 and kind != "none"
         affine = {"center": not self.conditional, "scale": not self.conditional, "dtype": dtype}
         self.norm: keras.layers.Layer | None = None
         if kind == "batch":
-            self.norm = keras.layers.BatchNormalization(momentum=momentum, **affine)
+            batch_norm = FusedBatchNormalization if fused else keras.layers.BatchNormalization
+            self.norm = batch_norm(momentum=momentum, **affine)
         elif kind == "layer":
             self.norm = keras.layers.GroupNormalization(groups=1, **affine)
 

@@ -1,11 +1,11 @@
-"""The adversarial step: D's updates, then G's, by compiled gradients and sums over all groups.
+"""The adversarial step: D's updates, then G's, by gradients and sums over all groups.
 
 A step updates D `train.discriminator_steps` times, each time on fresh real and generated
 images, then G through the updated D (Goodfellow et al. 2014, algorithm 1).
 
-The gradients are pure functions and compiled; every write to a variable stays outside them.
+The gradients are pure functions, compiled by XLA or not; every write to a variable stays outside.
 
-The same numbers on any number of replicas: a compiled function always computes one group, so
+The same numbers on any number of replicas: a program always computes one group, so
 a group's gradients have the same bits wherever it is computed; and the groups are added
 up in float64, in which sums of float32 do not depend on the order. Only the sum over all
 replicas is divided, since a part of it would be rounded, unless the divisor is a power of two.
@@ -19,6 +19,7 @@ import tensorflow as tf
 
 from trainer.config import Config
 from trainer.gan.gradients import Group, GroupGradients, Metrics, Result, Weights
+from trainer.gan.kernels import set_graph_optimizer, uses_xla
 from trainer.gan.metric_names import metric_names
 from trainer.gan.state import Gan
 
@@ -34,13 +35,13 @@ class AdversarialStep:
         gan: Gan,
         config: Config,
         strategy: tf.distribute.Strategy,
-        jit_compile: bool = True,
         sum_dtype: tf.DType = tf.float64,
     ) -> None:
-        """Prepares the gradients; they are compiled at the first call.
+        """Prepares the gradients, which are traced and compiled at the first call.
 
-        The replicas must be able to share out the groups evenly; in a `sum_dtype` of float32 the
-        last bits may depend on their number.
+        Until another step is made, all that this process traces is left to the graph optimizer or
+        not, as this step needs it. The replicas must be able to share out the groups evenly; in a
+        `sum_dtype` of float32 the last bits may depend on their number.
         """
         self.gan = gan
         self.config = config
@@ -48,13 +49,12 @@ class AdversarialStep:
         self.num_groups = config.train.global_batch_size // config.group_size
         self.groups_per_replica = self.num_groups // strategy.num_replicas_in_sync
         self.sum_dtype = sum_dtype
-        gradients = GroupGradients(gan, config)
+        gradients, xla = GroupGradients(gan, config), uses_xla(config.train.jit_compile)
+        set_graph_optimizer(xla)
         # AutoGraph would take longer to rewrite all that is called than the rest of tracing takes.
-        self.discriminator_gradients = tf.function(
-            gradients.of_discriminator, jit_compile=jit_compile, autograph=False
-        )
-        self.generator_gradients = tf.function(
-            gradients.of_generator, jit_compile=jit_compile, autograph=False
+        self.discriminator_gradients, self.generator_gradients = (
+            tf.function(each, jit_compile=xla, autograph=False)
+            for each in (gradients.of_discriminator, gradients.of_generator)
         )
 
     @tf.function(autograph=False)

@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import json
 import logging
 import math
 import os
@@ -26,6 +25,7 @@ from trainer.run.run_dir import (
     TIMELAPSE,
     epoch_of_grid,
     grid_paths,
+    json_object,
     read_config,
 )
 
@@ -102,11 +102,11 @@ def read_run(run_dir: str, picture_bytes: int) -> RunRecord:
         name=os.path.basename(os.path.abspath(run_dir)),
         config=config.trained_on(data.source) if data else config,
         row_names=_row_names(config, data),
-        environment=_json_object(os.path.join(run_dir, ENVIRONMENT)),
+        environment=json_object(os.path.join(run_dir, ENVIRONMENT)),
         metrics=read_metrics(run_dir),
         floor={
             metric: value
-            for metric, given in _json_object(os.path.join(run_dir, QUALITY_FLOOR)).items()
+            for metric, given in json_object(os.path.join(run_dir, QUALITY_FLOOR)).items()
             if (value := _finite(given)) is not None
         },
         changed=datetime.datetime.fromtimestamp(changed.mtime_nsec / 1e9, datetime.UTC),
@@ -155,19 +155,6 @@ def _picture(run_dir: str, name: str, bytes_at_most: int, too_large: list[str]) 
 def _content(path: str) -> bytes:
     with tf.io.gfile.GFile(path, "rb") as file:
         return file.read()
-
-
-def _json_object(path: str) -> dict[str, Any]:
-    if not tf.io.gfile.exists(path):
-        return {}
-    try:
-        found = json.loads(_content(path))
-    except (ValueError, RecursionError) as error:
-        found = error
-    if not isinstance(found, dict):
-        log.warning("%s is damaged and left out: %s", path, found)
-        return {}
-    return found
 
 
 def _finite(value: Any) -> float | None:

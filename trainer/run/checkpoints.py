@@ -11,6 +11,7 @@ from trainer.errors import DiskError, DivergedError, UserError
 from trainer.gan.build import build_generator
 from trainer.gan.networks import Generator
 from trainer.gan.state import Gan, sampled_generator_checkpoint
+from trainer.run.compiler import as_trained
 from trainer.run.damaged_checkpoints import UNREADABLE, damage, is_whole, opened, set_aside
 from trainer.run.run_dir import (
     BEST,
@@ -21,7 +22,6 @@ from trainer.run.run_dir import (
     found_checkpoints,
     latest_checkpoint,
     newest_in,
-    read_config,
     remove,
 )
 from trainer.storage.disk import naming_the_disk, storage_refused
@@ -61,7 +61,7 @@ def load_generator(run_dir: str, name: str = "") -> Generator:
         UserError: the directory holds no run, or not this checkpoint, or it is damaged or
             of another model.
     """
-    config = read_config(run_dir)
+    config = as_trained(run_dir)
     generator = build_generator(config)
     path = find_checkpoint(run_dir, name)
     try:

@@ -1,9 +1,11 @@
 """The run directory: the names of all that lies in it, who may write there, its config."""
 
 import json
+import logging
 import os
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -12,6 +14,8 @@ from trainer.config_fields import resume_conflicts
 from trainer.errors import UserError
 from trainer.storage.bucket import check_writable, is_gs
 from trainer.storage.files import abandoned, names_in, naming_the_output, write_text
+
+log = logging.getLogger(__name__)
 
 CONFIG = "config.json"
 ENVIRONMENT = "environment.json"
@@ -158,6 +162,24 @@ def read_config(run_dir: str) -> Config:
             f"{path} is damaged ({type(error).__name__}: {error}): write it anew by giving the "
             "run's own command, or choose another --run_dir."
         ) from error
+
+
+def json_object(path: str) -> dict[str, Any]:
+    """What a file of a run holds; nothing where it is missing or, which is logged, damaged."""
+    if not tf.io.gfile.exists(path):
+        return {}
+    try:
+        with tf.io.gfile.GFile(path, "rb") as file:
+            found = json.loads(file.read())
+    except (
+        *(ValueError, RecursionError),
+        tf.errors.FailedPreconditionError,  # a folder
+    ) as error:
+        found = error
+    if not isinstance(found, dict):
+        log.warning("%s is damaged and left out: %s", path, found)
+        return {}
+    return found
 
 
 def claim_run_dir(run_dir: str, config: Config, environment: Mapping[str, str | int]) -> None:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
-from matplotlib.figure import Figure
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
+
+from trainer.cli.quiet_start import import_matplotlib_figure
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ def _frame(path: str) -> Image.Image | None:
 
 def loss_plot(metrics: Sequence[dict[str, float]]) -> bytes:
     """Draws both losses over the epochs as PNG."""
-    figure = Figure(figsize=(8, 5), dpi=120, layout="constrained")
+    figure = import_matplotlib_figure().Figure(figsize=(8, 5), dpi=120, layout="constrained")
     axes = figure.subplots()
     for name in ("generator", "discriminator"):
         lines = [line for line in metrics if f"loss/{name}" in line]

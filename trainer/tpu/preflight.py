@@ -67,6 +67,7 @@ def compile_reports(config: Config, topology: Topology) -> list[CompileReport]:
     config = copy.deepcopy(config)
     if config.train.convolutions == "auto":
         config.train.convolutions = "plain"  # what auto means where the devices are TPUs
+    config.train.jit_compile = "false"  # TPUStrategy compiles everything itself
     variants, every = [config], config.loss.penalty_every_steps
     if config.loss.penalty != "none" and every > 1:
         variants.append(copy.deepcopy(config))

@@ -51,17 +51,17 @@ class _Extended(OneDeviceExtended):
 def step_program(config: Config, strategy: ReplicaOfMany) -> bytes:
     """The whole step on one replica: updates of D and G, all-reduces, optimizers, average of G.
 
-    The groups are added up in float32, as on a TPU. `train.convolutions=auto` must have been
-    resolved for a TPU, since here it would look at this machine.
+    The groups are added up in float32, as on a TPU. `train.convolutions` and `train.jit_compile`
+    must have been resolved for a TPU, since auto would look at this machine.
 
     Returns:
         A serialized StableHLO module. All variables are arguments, and those that the step
         writes are results that may take the place of the arguments.
     """
-    assert config.train.convolutions != "auto"
+    assert config.train.convolutions != "auto" and config.train.jit_compile == "false"
     with strategy.scope():
         gan = build_gan(config)
-    step = AdversarialStep(gan, config, strategy, jit_compile=False, sum_dtype=tf.float32)
+    step = AdversarialStep(gan, config, strategy, sum_dtype=tf.float32)
 
     @tf.function(jit_compile=True, autograph=False)
     def program(
