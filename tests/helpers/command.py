@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from launch.worker_group import free_ports, tf_configs
 from tests.helpers.examples import prepared
+from tests.helpers.warm_start import WarmProgram
 
 CONFIG = """
 from tests.helpers.tiny import tiny_config
@@ -41,7 +42,10 @@ class Command:
         has_config = not {"--mode=sample", "--mode=export", "--mode=report"} & set(flags)
         config = [f"--config={self.config}", self.jit] if has_config else []
         command = [sys.executable, "-m", "trainer.main", *config, f"--run_dir={self.folder / run}"]
-        return subprocess.Popen(
+        # Other variables may be read while TensorFlow is imported.
+        is_plain = not (self.environment.keys() | env.keys()) - {"TF_CONFIG"}
+        kind = WarmProgram if is_plain else subprocess.Popen
+        return kind(
             [*command, *flags],
             env=os.environ | ENVIRONMENT | self.environment | env,
             stdout=output,

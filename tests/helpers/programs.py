@@ -4,6 +4,9 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from subprocess import PIPE
+
+from tests.helpers.warm_start import WarmProgram
 
 Done = subprocess.CompletedProcess[str]
 
@@ -21,7 +24,12 @@ def run_python(*arguments: str, cwd: Path | None = None, **environment: str) -> 
 
 
 def run_module(module: str, *flags: str) -> Done:
-    return run_python("-m", module, *flags)
+    if not module.startswith("trainer."):
+        return run_python("-m", module, *flags)
+    command = [sys.executable, "-m", module, *flags]
+    with WarmProgram(command, stdout=PIPE, stderr=PIPE, text=True) as program:
+        stdout, stderr = program.communicate()
+    return Done(command, program.returncode, stdout, stderr)
 
 
 def assert_refused(done: Done, message: str) -> None:

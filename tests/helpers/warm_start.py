@@ -1,0 +1,105 @@
+"""Programs whose imports are done: each is a copy of one process that has imported TensorFlow.
+
+`WarmProgram` takes `subprocess.Popen`'s place where a test is about what a program does, and saves
+the seconds that its imports take. What a program is told before it imports TensorFlow, such as
+TF_ENABLE_ONEDNN_OPTS, comes too late here: such a test needs a process of its own.
+"""
+
+import contextlib
+import ctypes
+import functools
+import importlib
+import json
+import os
+import runpy
+import socket
+import struct
+import subprocess
+import sys
+from typing import Any
+
+_PRELOADED = ("trainer.train", "trainer.sweep", "trainer.evaluate_runs", "trainer.report.page")
+_PR_SET_CHILD_SUBREAPER = 36
+_STREAMS = 3
+_LENGTH = struct.Struct("!I")
+
+
+class WarmProgram(subprocess.Popen[str]):
+    """`python -m MODULE FLAGS...`, of which the command's first two words are taken as said."""
+
+    def _execute_child(self, args: Any, *rest: Any) -> None:
+        cwd, env = rest[4], rest[5]
+        stdin, _, _, stdout, _, stderr = rest[9:15]
+        streams = [own if own >= 0 else given for own, given in ((stdin, 0), (stdout, 1), (stderr, 2))]
+        request = {"arguments": args[2:], "cwd": cwd or os.getcwd(), "env": dict(env or os.environ)}
+        try:
+            self.pid = _ask(request, streams)
+        finally:
+            for descriptor in {stdout, stderr} - {-1}:
+                os.close(descriptor)
+        self._child_created = True
+
+
+def _ask(request: dict[str, Any], streams: list[int]) -> int:
+    """The process that the server made; its parent is this one."""
+    text = json.dumps(request).encode()
+    server = _server()
+    socket.send_fds(server, [_LENGTH.pack(len(text))], streams)
+    server.sendall(text)
+    return _LENGTH.unpack(server.recv(_LENGTH.size, socket.MSG_WAITALL))[0]
+
+
+@functools.cache
+def _server() -> socket.socket:
+    # Grandchildren whose parents are gone become our children, so that we can wait for them.
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    ours, theirs = socket.socketpair()
+    descriptor = theirs.fileno()
+    command = [sys.executable, "-m", __name__, str(descriptor)]
+    subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[descriptor])
+    theirs.close()
+    return ours
+
+
+def _serve(requests: socket.socket) -> dict[str, Any] | None:
+    """Answers until nobody is left to ask; in each copy, returns what the program is to be."""
+    while True:
+        length, streams, _, _ = socket.recv_fds(requests, _LENGTH.size, _STREAMS)
+        if not length:
+            return None
+        text = requests.recv(_LENGTH.unpack(length)[0], socket.MSG_WAITALL)
+        between = os.fork()
+        if between == 0:
+            program = os.fork()
+            if program == 0:
+                requests.close()
+                for target, descriptor in enumerate(streams):
+                    os.dup2(descriptor, target)
+                    os.close(descriptor)
+                return json.loads(text)
+            requests.sendall(_LENGTH.pack(program))
+            os._exit(0)
+        os.waitpid(between, 0)
+        for descriptor in streams:
+            os.close(descriptor)
+
+
+def _main() -> None:
+    from trainer.cli.quiet_start import import_tensorflow
+
+    import_tensorflow()
+    for name in _PRELOADED:
+        importlib.import_module(name)
+    request = _serve(socket.socket(fileno=int(sys.argv[1])))
+    if request is None:
+        return
+    os.environ.clear()
+    os.environ.update(request["env"])
+    os.chdir(request["cwd"])
+    module, *flags = request["arguments"]
+    sys.argv[1:] = flags
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    _main()
