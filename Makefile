@@ -1,5 +1,6 @@
 # make train   install into .venv, train on the embedded digits to the end (minutes)
-# make test    install what tests need and run them all
+# make test    install what tests need and run them
+# make slow    the tests that compile for minutes
 # make extras  install what a few tests skip without: the TPU's compiler, the peers of bench
 # make lint    style, format, types and imports, of shell scripts too
 # make soak    kill runs at random moments and compare the bits (some ten minutes)
@@ -13,13 +14,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: train test extras lint soak gs-soak faults harness bench clean
+.PHONY: train test slow extras lint soak gs-soak faults harness bench clean
 
 train: $(VENV)/trainer.installed
 	$(BIN)/python -m trainer.main --config=configs/digits.py --run_dir=runs/digits
 
 test: $(VENV)/test.installed
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+slow: $(VENV)/test.installed
+	$(BIN)/python -m pytest -m slow -n 2 --dist worksteal
 
 extras: $(VENV)/extras.installed
 

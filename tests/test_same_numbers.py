@@ -35,7 +35,11 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
     return command_on_20_images(tmp_path_factory.mktemp("same"))
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["XLA", "kernels"])
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(True, marks=pytest.mark.slow), False],
+    ids=["XLA", "kernels"],
+)
 def either_way(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Command:
     return command_on_20_images(tmp_path_factory.mktemp("either"), xla=request.param)
 

@@ -30,7 +30,9 @@ class WarmProgram(subprocess.Popen[str]):
     def _execute_child(self, args: Any, *rest: Any) -> None:
         cwd, env = rest[4], rest[5]
         stdin, _, _, stdout, _, stderr = rest[9:15]
-        streams = [own if own >= 0 else given for own, given in ((stdin, 0), (stdout, 1), (stderr, 2))]
+        streams = [
+            own if own >= 0 else given for own, given in ((stdin, 0), (stdout, 1), (stderr, 2))
+        ]
         request = {"arguments": args[2:], "cwd": cwd or os.getcwd(), "env": dict(env or os.environ)}
         try:
             self.pid = _ask(request, streams)
