@@ -5,7 +5,6 @@ the seconds that its imports take. What a program is told before it imports Tens
 TF_ENABLE_ONEDNN_OPTS, comes too late here: such a test needs a process of its own.
 """
 
-import contextlib
 import ctypes
 import functools
 import importlib
@@ -30,10 +29,12 @@ class WarmProgram(subprocess.Popen[str]):
     def _execute_child(self, args: Any, *rest: Any) -> None:
         cwd, env = rest[4], rest[5]
         stdin, _, _, stdout, _, stderr = rest[9:15]
-        streams = [
-            own if own >= 0 else given for own, given in ((stdin, 0), (stdout, 1), (stderr, 2))
-        ]
-        request = {"arguments": args[2:], "cwd": cwd or os.getcwd(), "env": dict(env or os.environ)}
+        streams = [own if own >= 0 else given for given, own in enumerate((stdin, stdout, stderr))]
+        request = {
+            "arguments": args[2:],
+            "cwd": cwd or os.getcwd(),
+            "env": dict(env or os.environ),
+        }
         try:
             self.pid = _ask(request, streams)
         finally:
