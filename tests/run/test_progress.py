@@ -16,7 +16,7 @@ def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) ->
     values = {"loss/generator": 0.5, "loss/discriminator": 0.25, "speed/images_per_second": 64.4}
     progress.report(31, 0.31, values)
     assert capsys.readouterr().out.splitlines() == [
-        "step 11/110  epoch 0.10  compiled in 30.0 s",
+        "step 11/110  epoch 0.10  ready after 30.0 s",
         # 20 steps took 10 s, and 79 are left.
         "about 00:39 to the end, step 110",
         "step 31/110  epoch 0.31  G 0.500  D 0.250  images/s 64  left 00:39",

@@ -12,7 +12,7 @@ _SHOWN = {
     "loss/generator": ("G", "{:.3f}"),
     "loss/discriminator": ("D", "{:.3f}"),
     "speed/images_per_second": ("images/s", "{:.0f}"),
-    "speed/first_step_seconds": ("compiled in", "{:.1f} s"),
+    "speed/first_step_seconds": ("ready after", "{:.1f} s"),
 }
 
 # Late enough to know: the first steps may only be handed to the device.
