@@ -44,6 +44,9 @@ def make_strategy(name: str, logical_devices: int = 0) -> tf.distribute.Strategy
     }
     if name == "auto":
         name = _best_available(logical_devices)
+    if name == "cpu":
+        # What is chosen for the devices at hand, such as XLA, is then chosen for the CPU.
+        tf.config.set_visible_devices([], "GPU")
     strategy = builders[name]()
     log.info("strategy %s: %d replica(s)", name, strategy.num_replicas_in_sync)
     return strategy
