@@ -22,10 +22,9 @@ from trainer.run.run_dir import (
     latest_checkpoint,
     newest_in,
     read_config,
-    remove,
 )
 from trainer.storage.disk import naming_the_disk, storage_refused
-from trainer.storage.files import names_in, write_text
+from trainer.storage.files import names_in, remove, write_text
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from trainer.config import Config
 from trainer.config_fields import resume_conflicts
 from trainer.errors import UserError
 from trainer.storage.bucket import check_writable, is_gs
-from trainer.storage.files import abandoned, names_in, naming_the_output, write_text
+from trainer.storage.files import abandoned, names_in, naming_the_output, remove, write_text
 
 CONFIG = "config.json"
 ENVIRONMENT = "environment.json"
@@ -221,11 +221,3 @@ def _remove_leftovers(run_dir: str) -> None:
             whole, nameless = abandoned(name), _NAMELESS.get(folder)
             if (whole and ours.fullmatch(whole)) or (nameless and nameless.fullmatch(name)):
                 remove(os.path.join(run_dir, folder, name))
-
-
-def remove(path: str) -> None:
-    """Removes a file, or a folder with all that is in it."""
-    if tf.io.gfile.isdir(path):
-        tf.io.gfile.rmtree(path)
-    else:
-        tf.io.gfile.remove(path)

@@ -38,8 +38,10 @@ _TOO_MANY = {
     ),
 }
 _NUMBERS = {os.strerror(number): number for number in (*_FULL, *_REFUSED, *_BROKEN, *_TOO_MANY)}
-# As in "{{function_node ...}} /runs/a/config.json; No space left on device".
-_TOLD = re.compile(rf"(?:\}}\}} )?([^\n]*?); ({'|'.join(map(re.escape, _NUMBERS))})")
+# As in "{{function_node ...}} /runs/a/config.json; No space left on device", or after "UNKNOWN: ".
+_TOLD = re.compile(
+    rf"^(?:.*\}}\}} |[A-Z_]+: )?(.*?); ({'|'.join(map(re.escape, _NUMBERS))})", re.MULTILINE
+)
 
 
 @contextlib.contextmanager
@@ -107,7 +109,7 @@ def _refusal(error: BaseException) -> tuple[str, int] | None:
     if "OpError" not in {kind.__name__ for kind in type(error).mro()}:
         return None
     found = _TOLD.search(str(error))
-    return (found[1].rpartition("}} ")[2], _NUMBERS[found[2]]) if found else None
+    return (found[1], _NUMBERS[found[2]]) if found else None
 
 
 def _sentence(path: str, number: int, needed_bytes: int) -> str:
