@@ -3,13 +3,13 @@
 import os
 import shutil
 import tempfile
-from typing import Any
 
 import tensorflow as tf
 
 from trainer.gan.networks import Generator
 from trainer.sampling.sampler import BLOCK_IMAGES, IN_TURN, Sampler
 from trainer.storage.bucket import is_gs, upload_saved_model
+from trainer.storage.disk import naming_the_writing
 from trainer.storage.files import (
     move_saved_model,
     naming_the_output,
@@ -31,12 +31,15 @@ def export_generator(generator: Generator, output: str) -> None:
         DiskError: the disk refuses.
         StorageOutageError: Google Cloud Storage does not answer.
     """
+    # Only the variables, not the Keras model, which would add a signature of its own.
+    module = tf.Module()
+    module.weights = [variable.value for variable in generator.variables]
     # Traced here: what fails from now on is a matter of files.
     signatures = {name: f.get_concrete_function() for name, f in _signatures(generator).items()}
     if is_gs(output):
         with tempfile.TemporaryDirectory() as folder:
-            with naming_the_output(folder, "TMPDIR"):
-                _save(generator, folder, signatures)
+            with naming_the_writing(folder):
+                tf.saved_model.save(module, folder, signatures=signatures)
             upload_saved_model(folder, output)
         return
     folder = temporary_name(output.rstrip("/"))
@@ -44,23 +47,11 @@ def export_generator(generator: Generator, output: str) -> None:
         try:
             remove_abandoned(output)
             os.makedirs(output, exist_ok=True)
-            _save(generator, folder, signatures)
+            with naming_the_writing(output):
+                tf.saved_model.save(module, folder, signatures=signatures)
             move_saved_model(folder, output)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _save(generator: Generator, folder: str, signatures: dict[str, Any]) -> None:
-    # Only the variables, not the Keras model, which would add a signature of its own.
-    module = tf.Module()
-    module.weights = [variable.value for variable in generator.variables]
-    try:
-        tf.saved_model.save(module, folder, signatures=signatures)
-    except (tf.errors.OpError, OSError):
-        raise
-    except Exception as error:
-        # Such as a ValueError where it cannot read back what it wrote (2.21).
-        raise tf.errors.UnknownError(None, None, str(error)) from error
 
 
 def _signatures(generator: Generator) -> dict[str, tf.types.experimental.PolymorphicFunction]:
