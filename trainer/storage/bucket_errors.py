@@ -69,7 +69,7 @@ def _raise_named(error: Exception, path: str, deed: str) -> NoReturn:
 
 
 def reason(error: BaseException | None) -> str:
-    """The first line of an error's text without secrets and TensorFlow's operation, or its class."""
+    """The first line of an error's text, without secrets and operations, or its class."""
     line = re.sub(r"^\{\{.*?\}\} | \[Op:.*", "", str(error).strip().split("\n")[0])
     return _without_secrets(line) or type(error).__name__
 
