@@ -75,9 +75,13 @@ def test_only_what_this_program_left_is_removed(tmp_path: Path) -> None:
     ours = [*map(of_a_gone_process, ("report.html", "samples/epoch_0001.png"))]
     ours += ["checkpoints/step-3_temp/part"]
     ours += [f"write-test.tmp-{'a' * 32}"]  # of a bucket's
+    ours += ["checkpoints/step-2.index"]  # its data was deleted
+    theirs += ["checkpoints/step-1.index", "checkpoints/step-1.data-00000-of-00001"]
+    theirs += ["checkpoints/step-4.index"]  # in the list: its data was lost
     for name in theirs + ours:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
+    (tmp_path / "checkpoints/checkpoint").write_text('all_model_checkpoint_paths: "step-4"\n')
     claim_run_dir(str(tmp_path), tiny_config(), {})
     assert all((tmp_path / name).exists() for name in theirs)
     assert not any((tmp_path / name).exists() for name in ours)

@@ -1,5 +1,6 @@
 import errno
 import io
+import re
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 from scipy.stats import norm, truncnorm
+from tensorflow.python.saved_model import fingerprinting_utils
 
 from tests.helpers.tiny import tiny_config
 from tests.helpers.variants import changed
@@ -16,6 +18,7 @@ from trainer.sampling.export import export_generator
 from trainer.sampling.pictures import class_grid, grid, timelapse
 from trainer.sampling.sampler import Sampler, slerp, to_uint8
 from trainer.sampling.writing import write_interpolations, write_samples
+from trainer.storage.files import temporary_name
 from trainer.storage.png import png
 
 
@@ -86,6 +89,25 @@ def test_an_export_that_fails_leaves_the_earlier_one(
     for output in (folder / "saved_model.pb", folder / "saved_model.pb/deeper"):
         with pytest.raises(UserError, match=r"--output=.* cannot be written"):
             export_generator(sampler.generator, str(output))
+
+
+def test_an_export_that_cannot_be_read_back(
+    sampler: Sampler, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorFlow's fingerprint: as ValueErrors, with the disk's words or with others."""
+    told = iter(("PERMISSION_DENIED: {}; Permission denied", "NOT_FOUND: {} is empty"))
+
+    def write_fingerprint(folder: str) -> None:
+        why = next(told).format(f"{folder}/fingerprint.pb")
+        raise ValueError(f"Could not create singleprint.\n{why}")
+
+    monkeypatch.setattr(fingerprinting_utils, "write_fingerprint", write_fingerprint)
+    Path(re.sub(r"\d+$", "999999999", temporary_name(f"{tmp_path}/out"))).mkdir()  # of a killed one
+    with pytest.raises(DiskError, match=rf"^{tmp_path}/out.*fingerprint.pb cannot .*let it write"):
+        export_generator(sampler.generator, str(tmp_path / "out"))
+    with pytest.raises(DiskError, match=f"^{tmp_path}/out cannot be written and read back .Could"):
+        export_generator(sampler.generator, str(tmp_path / "out"))
+    assert [path.name for path in tmp_path.rglob("*")] == ["out"]
 
 
 def test_outputs_hold_the_same_images(sampler: Sampler, tmp_path: Path) -> None:

@@ -22,10 +22,9 @@ from trainer.run.run_dir import (
     found_checkpoints,
     latest_checkpoint,
     newest_in,
-    remove,
 )
-from trainer.storage.disk import naming_the_disk, storage_refused
-from trainer.storage.files import names_in, write_text
+from trainer.storage.disk import naming_the_writing, storage_refused
+from trainer.storage.files import names_in, remove, write_text
 
 log = logging.getLogger(__name__)
 
@@ -200,10 +199,10 @@ class Checkpoints:
         names = [*(each for each in before if each != newest), newest]
         earlier = checkpoint_files(folder, newest)
         try:
-            with naming_the_disk(folder, self.gan.saved_bytes):
+            with naming_the_writing(folder, self.gan.saved_bytes):
                 self.checkpoint.write(os.path.join(folder, newest))
-                # The list first: it never names what is gone.
-                self._write_list(folder, names[-keep:])
+            # The list first: it never names what is gone.
+            self._write_list(folder, names[-keep:])
         except DiskError:
             half = {*checkpoint_files(folder, newest), f"{newest}_temp"} - {*earlier}
             for file in half.intersection(names_in(folder)):

@@ -13,7 +13,7 @@ from trainer.config import Config
 from trainer.config_fields import resume_conflicts
 from trainer.errors import UserError
 from trainer.storage.bucket import check_writable, is_gs
-from trainer.storage.files import abandoned, names_in, naming_the_output, write_text
+from trainer.storage.files import abandoned, names_in, naming_the_output, remove, write_text
 
 log = logging.getLogger(__name__)
 
@@ -243,11 +243,15 @@ def _remove_leftovers(run_dir: str) -> None:
             whole, nameless = abandoned(name), _NAMELESS.get(folder)
             if (whole and ours.fullmatch(whole)) or (nameless and nameless.fullmatch(name)):
                 remove(os.path.join(run_dir, folder, name))
+    for folder in (CHECKPOINTS, BEST):
+        _remove_half_deleted(os.path.join(run_dir, folder))
 
 
-def remove(path: str) -> None:
-    """Removes a file, or a folder with all that is in it."""
-    if tf.io.gfile.isdir(path):
-        tf.io.gfile.rmtree(path)
-    else:
-        tf.io.gfile.remove(path)
+def _remove_half_deleted(folder: str) -> None:
+    """Removes the index that is left where deleting an old checkpoint was cut off."""
+    kept = {os.path.basename(path) for path in checkpoints_in(folder)}
+    found = [match for file in names_in(folder) if (match := _CHECKPOINT_FILE.fullmatch(file))]
+    kept |= {match[1] for match in found if match[2] != "index"}
+    for match in found:
+        if match[1] not in kept:
+            remove(os.path.join(folder, match[0]))

@@ -9,7 +9,13 @@ import tensorflow as tf
 from trainer.gan.networks import Generator
 from trainer.sampling.sampler import BLOCK_IMAGES, IN_TURN, Sampler
 from trainer.storage.bucket import is_gs, upload_saved_model
-from trainer.storage.files import move_saved_model, naming_the_output, temporary_name
+from trainer.storage.disk import naming_the_writing
+from trainer.storage.files import (
+    move_saved_model,
+    naming_the_output,
+    remove_abandoned,
+    temporary_name,
+)
 
 
 def export_generator(generator: Generator, output: str) -> None:
@@ -28,17 +34,21 @@ def export_generator(generator: Generator, output: str) -> None:
     # Only the variables, not the Keras model, which would add a signature of its own.
     module = tf.Module()
     module.weights = [variable.value for variable in generator.variables]
-    signatures = _signatures(generator)
+    # Traced here: what fails from now on is a matter of files.
+    signatures = {name: f.get_concrete_function() for name, f in _signatures(generator).items()}
     if is_gs(output):
         with tempfile.TemporaryDirectory() as folder:
-            tf.saved_model.save(module, folder, signatures=signatures)
+            with naming_the_writing(folder):
+                tf.saved_model.save(module, folder, signatures=signatures)
             upload_saved_model(folder, output)
         return
     folder = temporary_name(output.rstrip("/"))
     with naming_the_output(output, "--output"):
         try:
+            remove_abandoned(output)
             os.makedirs(output, exist_ok=True)
-            tf.saved_model.save(module, folder, signatures=signatures)
+            with naming_the_writing(output):
+                tf.saved_model.save(module, folder, signatures=signatures)
             move_saved_model(folder, output)
         finally:
             shutil.rmtree(folder, ignore_errors=True)

@@ -69,8 +69,9 @@ def _raise_named(error: Exception, path: str, deed: str) -> NoReturn:
 
 
 def reason(error: BaseException | None) -> str:
-    """The first line of an error's text without secrets, or its class where it has none."""
-    return _without_secrets(str(error).strip().split("\n")[0]) or type(error).__name__
+    """The first line of an error's text, without secrets and operations, or its class."""
+    line = re.sub(r"^\{\{.*?\}\} | \[Op:.*", "", str(error).strip().split("\n")[0])
+    return _without_secrets(line) or type(error).__name__
 
 
 def _without_secrets(value: Any) -> Any:

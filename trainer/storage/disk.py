@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from trainer.errors import DiskError, UserError
 from trainer.storage.bucket import is_gs
-from trainer.storage.bucket_errors import is_at_fault
+from trainer.storage.bucket_errors import is_at_fault, reason
 
 _FULL = {
     errno.ENOSPC: ("its disk is full", "Make room there"),
@@ -38,8 +38,10 @@ _TOO_MANY = {
     ),
 }
 _NUMBERS = {os.strerror(number): number for number in (*_FULL, *_REFUSED, *_BROKEN, *_TOO_MANY)}
-# As in "{{function_node ...}} /runs/a/config.json; No space left on device".
-_TOLD = re.compile(rf"(?:\}}\}} )?([^\n]*?); ({'|'.join(map(re.escape, _NUMBERS))})")
+# As in "{{function_node ...}} /runs/a/config.json; No space left on device", or after "UNKNOWN: ".
+_TOLD = re.compile(
+    rf"^(?:.*\}}\}} |[A-Z_]+: )?(.*?); ({'|'.join(map(re.escape, _NUMBERS))})", re.MULTILINE
+)
 
 
 @contextlib.contextmanager
@@ -61,6 +63,33 @@ def naming_the_disk(path: str = "", needed_bytes: int = 0) -> Iterator[None]:
             raise
         told, number = found
         raise DiskError(_sentence(told or path, number, needed_bytes)) from error
+
+
+@contextlib.contextmanager
+def naming_the_writing(path: str, needed_bytes: int = 0) -> Iterator[None]:
+    """Turns whatever TensorFlow raises while it writes files of its own into one sentence.
+
+    It reads them back, and where that fails it may be a ValueError, or an error that names no file
+    (2.21). Errors on gs:// pass.
+
+    Args:
+        path: of what is written.
+        needed_bytes: as `naming_the_disk` takes it.
+
+    Raises:
+        DiskError: as `naming_the_disk`, or says that what was written is not there.
+    """
+    try:
+        yield
+    except Exception as error:
+        if is_gs(path):
+            raise
+        if found := _refusal(error) or _told_refusal(str(error)):
+            raise DiskError(_sentence(found[0] or path, found[1], needed_bytes)) from error
+        raise DiskError(
+            f"{path} cannot be written and read back ({reason(error)}): its disk may fail, see "
+            "dmesg; give the same command again once it works, or choose another folder."
+        ) from error
 
 
 def storage_refused(error: BaseException) -> bool:
@@ -106,8 +135,12 @@ def _refusal(error: BaseException) -> tuple[str, int] | None:
         return (str(error.filename or ""), number) if number in _NUMBERS.values() else None
     if "OpError" not in {kind.__name__ for kind in type(error).mro()}:
         return None
-    found = _TOLD.search(str(error))
-    return (found[1].rpartition("}} ")[2], _NUMBERS[found[2]]) if found else None
+    return _told_refusal(str(error))
+
+
+def _told_refusal(text: str) -> tuple[str, int] | None:
+    found = _TOLD.search(text)
+    return (found[1], _NUMBERS[found[2]]) if found else None
 
 
 def _sentence(path: str, number: int, needed_bytes: int) -> str:

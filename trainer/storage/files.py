@@ -35,6 +35,22 @@ def abandoned(name: str) -> str | None:
     return found[1] if found and not is_running(int(found[2])) else None
 
 
+def remove_abandoned(path: str) -> None:
+    """Removes what processes that are gone had begun to write in place of a local path."""
+    folder, own = os.path.split(os.path.abspath(path))
+    for name in names_in(folder):
+        if abandoned(name) == own:
+            remove(os.path.join(folder, name))
+
+
+def remove(path: str) -> None:
+    """Removes a file, or a folder with all that is in it."""
+    if tf.io.gfile.isdir(path):
+        tf.io.gfile.rmtree(path)
+    else:
+        tf.io.gfile.remove(path)
+
+
 def is_running(pid: int) -> bool:
     """Whether this host has a process of this number."""
     try:
