@@ -5,6 +5,7 @@ the seconds that its imports take. What a program is told before it imports Tens
 TF_ENABLE_ONEDNN_OPTS, comes too late here: such a test needs a process of its own.
 """
 
+import contextlib
 import ctypes
 import functools
 import importlib
@@ -15,12 +16,13 @@ import socket
 import struct
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 _PRELOADED = ("trainer.train", "trainer.sweep", "trainer.evaluate_runs", "trainer.report.page")
 _PR_SET_CHILD_SUBREAPER = 36
 _STREAMS = 3
-_LENGTH = struct.Struct("!I")
+_NUMBER = struct.Struct("!I")
 
 
 class WarmProgram(subprocess.Popen[str]):
@@ -45,17 +47,15 @@ class WarmProgram(subprocess.Popen[str]):
 
 def _ask(request: dict[str, Any], streams: list[int]) -> int:
     """The process that the server made; its parent is this one."""
-    text = json.dumps(request).encode()
-    server = _server()
-    socket.send_fds(server, [_LENGTH.pack(len(text))], streams)
-    server.sendall(text)
-    return _LENGTH.unpack(server.recv(_LENGTH.size, socket.MSG_WAITALL))[0]
+    text, server = json.dumps(request).encode(), _server()
+    with _adopting_orphans():
+        socket.send_fds(server, [_NUMBER.pack(len(text))], streams)
+        server.sendall(text)
+        return _NUMBER.unpack(server.recv(_NUMBER.size, socket.MSG_WAITALL))[0]
 
 
 @functools.cache
 def _server() -> socket.socket:
-    # Grandchildren whose parents are gone become our children, so that we can wait for them.
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
     ours, theirs = socket.socketpair()
     descriptor = theirs.fileno()
     command = [sys.executable, "-m", __name__, str(descriptor)]
@@ -64,26 +64,40 @@ def _server() -> socket.socket:
     return ours
 
 
+@contextlib.contextmanager
+def _adopting_orphans() -> Iterator[None]:
+    """A grandchild whose parent ends in the block becomes a child, so that it can be waited for."""
+    prctl = ctypes.CDLL(None).prctl
+    prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    try:
+        yield
+    finally:
+        prctl(_PR_SET_CHILD_SUBREAPER, 0)
+
+
 def _serve(requests: socket.socket) -> dict[str, Any] | None:
     """Answers until nobody is left to ask; in each copy, returns what the program is to be."""
     while True:
-        length, streams, _, _ = socket.recv_fds(requests, _LENGTH.size, _STREAMS)
+        length, streams, _, _ = socket.recv_fds(requests, _NUMBER.size, _STREAMS)
         if not length:
             return None
-        text = requests.recv(_LENGTH.unpack(length)[0], socket.MSG_WAITALL)
+        text = requests.recv(_NUMBER.unpack(length)[0], socket.MSG_WAITALL)
+        read_end, write_end = os.pipe()
         between = os.fork()
         if between == 0:
             program = os.fork()
             if program == 0:
-                requests.close()
                 for target, descriptor in enumerate(streams):
                     os.dup2(descriptor, target)
+                for descriptor in (*streams, read_end, write_end):
                     os.close(descriptor)
+                requests.close()
                 return json.loads(text)
-            requests.sendall(_LENGTH.pack(program))
+            os.write(write_end, _NUMBER.pack(program))
             os._exit(0)
         os.waitpid(between, 0)
-        for descriptor in streams:
+        requests.sendall(os.read(read_end, _NUMBER.size))
+        for descriptor in (*streams, read_end, write_end):
             os.close(descriptor)
 
 
