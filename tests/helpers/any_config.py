@@ -68,7 +68,8 @@ def values_of(field: "dataclasses.Field[Any]") -> st.SearchStrategy[Any]:
         return st.text(max_size=5)
     if get_origin(kind) is tuple:
         names = get_args(get_args(kind)[0])
-        return st.lists(st.sampled_from(names), max_size=3).map(tuple)
+        each = st.sampled_from(names) if names else st.integers(1, 8)
+        return st.lists(each, min_size=0 if names else 1, max_size=3).map(tuple)
     if names := get_args(kind):
         return st.sampled_from(names)
     if kind is int:

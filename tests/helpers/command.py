@@ -42,8 +42,10 @@ class Command:
         has_config = not {"--mode=sample", "--mode=export", "--mode=report"} & set(flags)
         config = [f"--config={self.config}", self.jit] if has_config else []
         command = [sys.executable, "-m", "trainer.main", *config, f"--run_dir={self.folder / run}"]
-        # Other variables may be read while TensorFlow is imported.
-        is_plain = not (self.environment.keys() | env.keys()) - {"TF_CONFIG"}
+        # TensorFlow reads other variables, and what is made of that flag, while it is imported.
+        is_plain = not (self.environment.keys() | env.keys()) - {"TF_CONFIG"} and not any(
+            flag.startswith("--compile_cache") for flag in flags
+        )
         kind = WarmProgram if is_plain else subprocess.Popen
         return kind(
             [*command, *flags],
