@@ -59,7 +59,9 @@ def _server() -> socket.socket:
     ours, theirs = socket.socketpair()
     descriptor = theirs.fileno()
     command = [sys.executable, "-m", __name__, str(descriptor)]
-    subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[descriptor])
+    # Of what is set for the tests, XLA_FLAGS would stay in force in all that come from it.
+    environment = os.environ | {"XLA_FLAGS": ""}
+    subprocess.Popen(command, stdin=subprocess.DEVNULL, pass_fds=[descriptor], env=environment)
     theirs.close()
     return ours
 

@@ -163,10 +163,10 @@ def test_render_is_what_a_shell_takes() -> None:
 
 def test_a_killed_worker_of_a_real_training(tmp_path: Path) -> None:
     """The group starts again, finishes, and has computed what one process computes."""
-    trainer = command_on_20_images(tmp_path, xla=True)
+    trainer = command_on_20_images(tmp_path)
     flags = ["--config.train.steps=300", "--config.train.checkpoint_every_steps=20"]
     run_dir = f"--run_dir={tmp_path / 'two'}"
-    launcher = launched(f"--config={trainer.config}", run_dir, "--", *flags)
+    launcher = launched(f"--config={trainer.config}", run_dir, "--", trainer.jit, *flags)
     wait_for(tmp_path / "two/checkpoints/step-40.index")
     children = subprocess.run(
         ["ps", "-o", "pid=", "--ppid", str(launcher.pid)], capture_output=True, text=True
