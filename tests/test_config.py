@@ -62,6 +62,11 @@ def test_penalties_refuse_batch_norm_with_the_reason() -> None:
         changed(Config(), {"model.discriminator_norm": "batch", "loss.penalty": "r1"})
 
 
+def test_residual_networks_have_no_stem() -> None:
+    with pytest.raises(UserError, match=r"discriminator_stem_filters is 8.*=resnet has no place"):
+        changed(Config(), {"model.architecture": "resnet", "model.discriminator_stem_filters": 8})
+
+
 def test_every_field_is_documented_and_has_a_default_of_its_type() -> None:
     def check(section: type) -> None:
         for field in dataclasses.fields(section):

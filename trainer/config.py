@@ -49,6 +49,7 @@ class Config(Section):
         check_fields(self)
         _check_batch(self)
         _check_resolution(self.model)
+        _check_architecture(self.model)
         _check_discriminator(self)
         _check_schedules(self.optimizer)
 
@@ -90,6 +91,17 @@ def _check_resolution(model: ModelConfig) -> None:
             f"model.resolution is {model.resolution}; {path} has {blocks} blocks and so needs a "
             f"multiple of {2**blocks}: change the resolution or the number of blocks."
         )
+
+
+def _check_architecture(model: ModelConfig) -> None:
+    if model.architecture == "dcgan":
+        return
+    for field in ("discriminator_stem_filters", "discriminator_dense_units"):
+        if getattr(model, field):
+            raise UserError(
+                f"model.{field} is {getattr(model, field)}, which model.architecture="
+                f"{model.architecture} has no place for: set it to 0, or the architecture to dcgan."
+            )
 
 
 def _check_discriminator(config: Config) -> None:

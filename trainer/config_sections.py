@@ -66,6 +66,18 @@ class ModelConfig(Section):
         at_least=1,
         at_most=65_536,
     )
+    discriminator_stem_filters: int = config_field(
+        0,
+        "dcgan: channels of a 3x3 convolution at full resolution before the blocks; 0: none.",
+        at_least=0,
+        at_most=65_536,
+    )
+    discriminator_dense_units: int = config_field(
+        0,
+        "dcgan: units of a hidden dense layer between the blocks and the logit; 0: none.",
+        at_least=0,
+        at_most=65_536,
+    )
     generator_norm: Norm = config_field("batch", "Normalisation between its layers.")
     discriminator_norm: Norm = config_field("none", "Likewise; batch goes with no penalty.")
     spectral_norm: bool = config_field(

@@ -63,6 +63,31 @@ def test_weights_of_the_seed_model_counted_by_hand() -> None:
     assert critic.count_params() == 16 * 64 + 64 + 16 * 64 * 128 + 128 + 7 * 7 * 128 + 1
 
 
+def test_a_stem_and_a_hidden_dense_layer_by_hand() -> None:
+    plain = discriminator(filters=(4, 8))
+    critic = discriminator(
+        filters=(4, 8), discriminator_stem_filters=2, discriminator_dense_units=5
+    )
+    stem, blocks, features = 9 * 2 + 2, 16 * 2 * 4 + 4 + 16 * 4 * 8 + 8, 7 * 7 * 8
+    assert critic.count_params() == stem + blocks + features * 5 + 5 + 5 + 1
+    assert plain.count_params() == 16 * 4 + 4 + 16 * 4 * 8 + 8 + features + 1
+
+    def leaky_relu(values: np.ndarray) -> np.ndarray:
+        return np.where(values > 0, values, 0.2 * values)
+
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 28, 28, 1)).astype(np.float32)
+    kernel = critic.stem.get_weights()[0]
+    padded = np.pad(images, [(0, 0), (1, 1), (1, 1), (0, 0)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))
+    hidden = leaky_relu(np.einsum("bhwcij,ijcf->bhwf", windows, kernel))
+    for block in critic.blocks:
+        hidden = block(hidden)
+    kernel, bias = critic.hidden_dense.get_weights()
+    hidden = leaky_relu(hidden.numpy().reshape(2, -1) @ kernel + bias)
+    kernel, bias = critic.head.get_weights()
+    np.testing.assert_allclose(critic(images), hidden @ kernel[:, 0] + bias, rtol=1e-4, atol=1e-5)
+
+
 def test_residual_weights_counted_by_hand() -> None:
     made = generator(architecture="resnet", filters=(8, 6), resolution=8, latent_dim=3)
     block = 4 * 8 + 9 * 8 * 6 + 4 * 6 + 9 * 6 * 6 + 8 * 6  # norm, conv, norm, conv, shortcut

@@ -20,7 +20,13 @@ LIPSCHITZ: dict[str, Changes] = {"wasserstein": {"model.spectral_norm": True}}
 
 VARIANTS: dict[str, Changes] = {
     "bce": {},
-    "non_saturating": {"loss.penalty": "r1", "loss.penalty_every_steps": 2, **ADAM},
+    "non_saturating": {
+        "loss.penalty": "r1",
+        "loss.penalty_every_steps": 2,
+        "model.discriminator_stem_filters": 3,
+        "model.discriminator_dense_units": 5,
+        **ADAM,
+    },
     "minimax": {"train.update_order": "simultaneous", "optimizer.generator.clip_norm": 0.1, **SGD},
     "least_squares": {
         "model.discriminator_norm": "batch",

@@ -10,6 +10,7 @@ from trainer.gan.layers import KeyedDropout
 from trainer.gan.networks import Discriminator, Generator
 
 _RESIZED_KERNEL_SIZE = 3
+_STEM_KERNEL_SIZE = 3
 _OUTPUT_KERNEL_SIZE = 5
 
 
@@ -33,28 +34,46 @@ class DcganGenerator(Generator):
 
 
 class DcganDiscriminator(Discriminator):
-    """Blocks that halve the resolution, dropout, and a dense unit on all that is left."""
+    """Blocks that halve the resolution, dropout, and a dense unit on all that is left.
+
+    If asked, a convolution at full resolution comes before the blocks, and a hidden dense layer
+    after the dropout.
+    """
 
     def __init__(self, model: ModelConfig, make: LayerFactory) -> None:
         super().__init__(model)
+        stem_filters, dense_units = (
+            model.discriminator_stem_filters,
+            model.discriminator_dense_units,
+        )
+        self.activation = make.activation()
+        self.stem = make.convolution(stem_filters, _STEM_KERNEL_SIZE) if stem_filters else None
         self.blocks = [
             DownBlock(filters, index == 0, make)
             for index, filters in enumerate(model.discriminator_filters)
         ]
         self.dropout = KeyedDropout(model.dropout_rate, dtype=make.policy)
         self.flatten = keras.layers.Flatten(dtype=make.policy)
+        self.hidden_dense = make.dense(dense_units) if dense_units else None
         self.head = make.dense(1)
         self.projection = make.embedding(model.discriminator_filters[-1], model.num_classes)
 
     def features(
         self, images: tf.Tensor, dropout_key: tf.Tensor | None, training: bool
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """All features [B, F], and their means over the places [B, channels]."""
+        """What is left after the last layer [B, F], and the blocks' means over the places
+        [B, channels]."""
         hidden = images
+        if self.stem is not None:
+            hidden = self.activation(self.stem(hidden, training=training))
         for block in self.blocks:
             hidden = block(hidden, training=training)
         hidden = self.dropout(hidden, dropout_key)
-        return self.flatten(hidden), tf.reduce_mean(hidden, axis=[1, 2])
+        pooled = tf.reduce_mean(hidden, axis=[1, 2])
+        hidden = self.flatten(hidden)
+        if self.hidden_dense is not None:
+            hidden = self.activation(self.hidden_dense(hidden, training=training))
+        return hidden, pooled
 
 
 class UpBlock(keras.layers.Layer):
