@@ -9,13 +9,13 @@ same round are compared.
 import dataclasses
 import importlib
 import multiprocessing
+import os
+import signal
 import statistics
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, Protocol, Self
-
-_STOP = "stop"
 
 
 class Timed(Protocol):
@@ -33,11 +33,13 @@ class Candidate:
         name: as shown.
         factory: `package.module:callable`, imported by the candidate's process only.
         arguments: of the factory; they must pickle.
+        one_core: keeps it on one core, so that its framework makes one thread; Linux only.
     """
 
     name: str
     factory: str
     arguments: dict[str, Any] = dataclasses.field(default_factory=dict)
+    one_core: bool = False
 
 
 class FailedError(Exception):
@@ -51,17 +53,21 @@ class TimedProcesses:
         failures: why a candidate takes no part any more, by name.
     """
 
-    def __init__(self, candidates: Sequence[Candidate]) -> None:
+    def __init__(self, candidates: Sequence[Candidate], answer_seconds: float = 180.0) -> None:
+        """`answer_seconds`: who takes longer over a turn, or over its making, hangs."""
         self.candidates = candidates
+        self.answer_seconds = answer_seconds
         self.failures: dict[str, str] = {}
         self._processes: dict[str, ProcessPoolExecutor] = {}
+        self._ids: dict[str, int] = {}
 
     def __enter__(self) -> Self:
         """Makes the candidates, one after the other."""
         spawning = multiprocessing.get_context("spawn")
         try:
             for candidate in self.candidates:
-                self._processes[candidate.name] = ProcessPoolExecutor(1, spawning)
+                process = self._processes[candidate.name] = ProcessPoolExecutor(1, spawning)
+                self._ids[candidate.name] = process.submit(os.getpid).result()
                 self._guarded(candidate.name, _make, candidate)
         except BaseException:
             self.__exit__()
@@ -93,22 +99,24 @@ class TimedProcesses:
         self.failures[name] = reason
         self._processes.pop(name).shutdown()
 
-    def measure(self, rounds: int, turn_seconds: float) -> dict[str, list[float]]:
+    def measure(self, rounds: int, turn_seconds: float, cycle: int = 1) -> dict[str, list[float]]:
         """Lets all run in turns.
 
         Args:
             rounds: turns of each.
             turn_seconds: roughly how long a turn lasts; a first, unmeasured round, which also
                 warms up, tells how many units that is.
+            cycle: units after which the work is the same again; turns are of whole cycles.
 
         Returns:
             Units a second of every turn, by name.
         """
         units = {
-            name: units_for(turn_seconds, seconds) for name, seconds in self.call("run", 1).items()
+            name: units_for(turn_seconds, seconds, cycle)
+            for name, seconds in self.call("run", 1).items()
         }
         for name, seconds in self._round(units).items():
-            units[name] = units_for(turn_seconds, seconds / units[name])
+            units[name] = units_for(turn_seconds, seconds / units[name], cycle)
         rates: dict[str, list[float]] = {name: [] for name in units}
         for _ in range(rounds):
             for name, seconds in self._round(units).items():
@@ -128,8 +136,13 @@ class TimedProcesses:
         return answers
 
     def _guarded(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+        answer = self._processes[name].submit(function, *arguments)
         try:
-            return self._processes[name].submit(function, *arguments).result()
+            return answer.result(self.answer_seconds)
+        except TimeoutError:
+            os.kill(self._ids[name], signal.SIGKILL)  # ending it would wait for the answer
+            self.leave_out(name, f"no answer within {self.answer_seconds:.0f} s")
+            return None
         except Exception as error:  # whatever a framework raises; the others can be measured
             traceback.print_exception(error)
             first_line = next(iter(str(error).splitlines()), "")
@@ -137,9 +150,9 @@ class TimedProcesses:
             return None
 
 
-def units_for(turn_seconds: float, seconds_per_unit: float) -> int:
-    """How many units a turn of `turn_seconds` holds, at least 1."""
-    return max(1, round(turn_seconds / seconds_per_unit))
+def units_for(turn_seconds: float, seconds_per_unit: float, cycle: int = 1) -> int:
+    """How many units a turn of `turn_seconds` holds, in whole cycles, at least one."""
+    return cycle * max(1, round(turn_seconds / (cycle * seconds_per_unit)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,6 +189,8 @@ _made: list[Timed] = []
 
 
 def _make(candidate: Candidate) -> None:
+    if candidate.one_core:
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     module, _, name = candidate.factory.partition(":")
     _made.append(getattr(importlib.import_module(module), name)(**candidate.arguments))
 

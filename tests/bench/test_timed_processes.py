@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,23 @@ def test_who_fails_is_left_out_and_says_why(tmp_path: Path) -> None:
     assert "no_such_module" in processes.failures["d"]
 
 
+def test_who_hangs_is_left_out(tmp_path: Path) -> None:
+    candidates = [
+        Candidate("a", "tests.helpers.waiting:hangs"),
+        logged("b", tmp_path / "log", 0.5),
+    ]
+    with TimedProcesses(candidates, answer_seconds=5) as processes:
+        assert processes.measure(rounds=1, turn_seconds=1.0) == {"b": [2.0]}
+    assert processes.failures == {"a": "no answer within 5 s"}
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="Linux only")
+def test_a_candidate_stays_on_one_core() -> None:
+    candidate = Candidate("a", "tests.helpers.waiting:Cores", one_core=True)
+    with TimedProcesses([candidate]) as processes:
+        assert processes.call_one("a", "count") == 1
+
+
 def test_summary_and_ratios() -> None:
     summary = Summary.of([4.0, 1.0, 2.0])
     assert (summary.minimum, summary.median, summary.spread) == (1.0, 2.0, 1.5)
@@ -62,3 +80,4 @@ def test_summary_and_ratios() -> None:
 
 def test_turns_hold_at_least_one_unit() -> None:
     assert [units_for(1.0, seconds) for seconds in (0.1, 0.4, 30.0)] == [10, 2, 1]
+    assert [units_for(1.0, seconds, cycle=4) for seconds in (0.1, 0.01, 30.0)] == [8, 100, 4]

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,15 @@ class Logged:
 
 def dies() -> None:
     os._exit(3)
+
+
+def hangs() -> None:
+    time.sleep(600)
+
+
+class Cores:
+    def count(self) -> int:
+        return len(os.sched_getaffinity(0))
 
 
 def exported_peer(**arguments: Any) -> Any:
