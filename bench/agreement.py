@@ -1,11 +1,13 @@
 """Candidates that train the same task: shown to be equal first, compared then."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from bench.peers.peer import Facts, disagreements
+from bench.peers.peer import FIRST_UPDATES, Facts, disagreements
 from bench.report import BenchResult, Row
 from bench.task import Task
-from bench.timed_processes import TimedProcesses, fastest, ratios
+from bench.timed_processes import Candidate, TimedProcesses, fastest, ratios
 
 OURS = "ours"
 
@@ -16,14 +18,15 @@ def check(processes: TimedProcesses, task: Task, tolerance: float = 1e-3) -> dic
     Args:
         processes: of `Peer`s, one of them named OURS.
         task: that they train.
-        tolerance: of images and logits.
+        tolerance: of images, logits and penalty.
     """
     random = np.random.default_rng(1)
     latents = random.standard_normal((task.batch_size, task.latent_dim), np.float32)
     pixels = (task.batch_size, task.resolution, task.resolution, 1)
     images = random.uniform(-1, 1, pixels).astype(np.float32)
     weights = processes.call_one(OURS, "weights")
-    facts: dict[str, Facts] = processes.call("facts", *weights, latents, images)
+    steps = max(1, FIRST_UPDATES // task.discriminator_steps)
+    facts: dict[str, Facts] = processes.call("facts", *weights, latents, images, steps)
     for name, found in facts.items():
         print(
             f"  {name}: first losses G {found.losses[0]:.3f}, D {found.losses[1]:.3f}; first "
@@ -36,20 +39,30 @@ def check(processes: TimedProcesses, task: Task, tolerance: float = 1e-3) -> dic
 
 
 def compare(
-    processes: TimedProcesses, task: Task, rounds: int, turn_seconds: float, tolerance: float = 1e-3
+    candidates: Sequence[Candidate],
+    task: Task,
+    rounds: int,
+    turn_seconds: float,
+    tolerance: float = 1e-3,
 ) -> BenchResult:
-    """Checks all candidates, then measures those that agree: ours over each and the fastest."""
-    facts = check(processes, task, tolerance)
-    steps = processes.measure(rounds, turn_seconds)
-    rates = {name: [rate * task.batch_size for rate in of] for name, of in steps.items()}
+    """Makes and checks all, then measures those that agree: ours over each and the fastest."""
+    with TimedProcesses(candidates) as processes:
+        facts = check(processes, task, tolerance)
+        steps = processes.measure(rounds, turn_seconds, task.penalty_every_steps)
+    rates = {name: [rate * task.images_per_step for rate in of] for name, of in steps.items()}
     peers = {name: of for name, of in rates.items() if name != OURS}
-    rows = [Row.of("ours", rates[OURS], "images/s")]
+    rows = [Row.of(OURS, rates[OURS], "images/s")]
     rows += [Row.of(f"ours / {name}", ratios(rates[OURS], of)) for name, of in peers.items()]
     if peers:
         best = fastest(peers)
         rows.append(Row.of(f"ours / the fastest ({best})", ratios(rates[OURS], peers[best])))
     agreed = {
-        name: {"weights": f.weights, "first_update": f.first_update, "first_losses": f.losses}
+        name: {
+            "weights": f.weights,
+            "penalty": f.penalty,
+            "first_update": f.first_update,
+            "first_losses": f.losses,
+        }
         for name, f in facts.items()
     }
     return BenchResult(

@@ -23,7 +23,7 @@ from bench.agreement import compare
 from bench.machine import describe
 from bench.report import BenchResult, table
 from bench.task import Task
-from bench.timed_processes import Candidate, TimedProcesses
+from bench.timed_processes import Candidate
 
 _PROGRAMS = flags.DEFINE_string("programs", "runs/bench/programs", "Folder of the files.")
 _DEVICE = flags.DEFINE_enum("device", "cuda", ["cuda", "cpu"], "run: where.")
@@ -72,8 +72,7 @@ def run_programs(folder: str, device: str, rounds: int, turn_seconds: float) -> 
         graphs = of_torch | {"compile_mode": "reduce-overhead"}
         candidates.append(Candidate("PyTorch, CUDA graphs", _TORCH, graphs))
     tolerance = 1e-3 if device == "cpu" else _TENSOR_FLOAT_TOLERANCE
-    with TimedProcesses(candidates) as processes:
-        return compare(processes, task, rounds, turn_seconds, tolerance)
+    return compare(candidates, task, rounds, turn_seconds, tolerance)
 
 
 def _export() -> None:

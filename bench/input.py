@@ -12,7 +12,7 @@ import numpy as np
 from bench.agreement import OURS
 from bench.records import mnist_or_alike, photos
 from bench.report import RESULTS_DIR, BenchResult, Row
-from bench.step import ours, resident_batch
+from bench.step import ours
 from bench.timed_processes import Candidate, TimedProcesses, ratios
 from configs.mnist import get_config
 
@@ -29,7 +29,7 @@ def run(quick: bool) -> BenchResult:
     arrays = os.path.join(RESULTS_DIR, "sets", "arrays.npz")
     _write_arrays(records, arrays)
     small = [
-        ours(resident_batch(size)),
+        ours(config),
         *_readers("28x28", records, size),
         Candidate(
             "DataLoader, in memory", f"{_TORCH_READERS}:arrays", _arguments(size, path=arrays)
@@ -43,7 +43,7 @@ def run(quick: bool) -> BenchResult:
     for shape, candidates in (("28x28", small), ("128x128 PNG", large)):
         with TimedProcesses(candidates) as processes:
             batches = processes.measure(
-                rounds=2 if quick else 4, turn_seconds=0.3 if quick else 0.7
+                rounds=2 if quick else 3, turn_seconds=0.3 if quick else 0.7
             )
         rates = {name: [rate * size for rate in of] for name, of in batches.items()}
         notes += [f"{name} is left out: {why}" for name, why in processes.failures.items()]

@@ -12,7 +12,7 @@ from bench import flops
 from bench.agreement import OURS
 from bench.programs import Programs
 from bench.report import BenchResult, Row
-from bench.step import ours, resident_batch
+from bench.step import ours
 from bench.task import Task
 from bench.timed_processes import Candidate, FailedError, TimedProcesses, fastest, ratios
 from configs.mnist import get_config
@@ -81,14 +81,14 @@ def run(quick: bool) -> BenchResult:
     config = get_config()
     counted = count(config)
     candidates = [
-        ours(resident_batch(config.train.global_batch_size)),
+        ours(config),
         *(
             Candidate(library, "bench.limit:MatrixProduct", {"library": library})
             for library in ("numpy", "tensorflow", "torch")
         ),
     ]
     with TimedProcesses(candidates) as processes:
-        rates = processes.measure(rounds=2 if quick else 9, turn_seconds=0.3 if quick else 1.0)
+        rates = processes.measure(rounds=2 if quick else 5, turn_seconds=0.3 if quick else 1.0)
     of_step = [steps * counted["by_hand"] for steps in rates.pop(OURS)]
     products = {name: [n * 2 * _SIZE**3 for n in of] for name, of in rates.items()}
     best = fastest(products)

@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.machine import one_line
@@ -50,6 +50,21 @@ class BenchResult:
     rows: list[Row]
     details: dict[str, Any]
     notes: list[str] = dataclasses.field(default_factory=list)
+
+    @classmethod
+    def joined(cls, parts: Mapping[str, "BenchResult"]) -> "BenchResult":
+        """One of several; what each part is about is put before its rows and notes.
+
+        Args:
+            parts: by what they are about; where that is empty, nothing is put before.
+        """
+        rows, details, notes = [], {}, []
+        for about, part in parts.items():
+            before = f"{about}: " if about else ""
+            rows += [dataclasses.replace(row, what=before + row.what) for row in part.rows]
+            notes += [before + note for note in part.notes]
+            details[about or "whole"] = part.details
+        return cls(rows, details, notes)
 
 
 def number(value: float) -> str:

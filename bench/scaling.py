@@ -9,9 +9,11 @@ import shutil
 from bench.records import made
 from bench.report import BenchResult, Row
 from bench.runs import memory_of_training, speed_on_cores
-from bench.step import ours, resident_batch
+from bench.step import ours
 from bench.timed_processes import TimedProcesses, ratios
+from configs.mnist import get_config
 from trainer.cli import cpu
+from trainer.config import Config
 
 _GROUP = 64
 _BATCHES = (16, 64, 256)
@@ -20,43 +22,51 @@ _SHARED_GROUP = 32  # so that a batch of 64 has two groups to share
 
 def run(quick: bool) -> BenchResult:
     """Four tables in one."""
-    parts = [_batches(quick), _replicas(quick), _workers(quick), _memory(quick)]
-    return BenchResult(
-        [row for part in parts for row in part.rows],
-        {name: value for part in parts for name, value in part.details.items()},
-        [note for part in parts for note in part.notes],
+    return BenchResult.joined(
+        {
+            "images/s": _batches(quick),
+            "images/s, batch 64": _replicas(quick),
+            "workers": _workers(quick),
+            "memory": _memory(quick),
+        }
     )
 
 
+def _config(batch: int, group: int) -> Config:
+    config = get_config()
+    config.train.global_batch_size, config.train.group_size = batch, group
+    return config
+
+
 def _batches(quick: bool) -> BenchResult:
-    candidates = [ours(resident_batch(batch), str(batch), min(batch, _GROUP)) for batch in _BATCHES]
+    candidates = [ours(_config(batch, min(batch, _GROUP)), str(batch)) for batch in _BATCHES]
     with TimedProcesses(candidates) as processes:
-        steps = processes.measure(rounds=2 if quick else 4, turn_seconds=0.3 if quick else 1.5)
+        steps = processes.measure(rounds=2 if quick else 3, turn_seconds=0.3 if quick else 1.5)
     rates = {int(name): [rate * int(name) for rate in of] for name, of in steps.items()}
     rows = [
-        Row.of(f"images/s, batch {batch} / batch 64", ratios(of, rates[64]))
+        Row.of(f"batch {batch} / batch 64", ratios(of, rates[64]))
         for batch, of in rates.items()
         if batch != 64
     ]
-    return BenchResult(rows, {"images_per_second_by_batch": rates})
+    return BenchResult(rows, {"by_batch": rates})
 
 
 def _replicas(quick: bool) -> BenchResult:
     candidates = [
-        ours(resident_batch(64), f"{replicas} replicas", _SHARED_GROUP, logical_devices=replicas)
+        ours(_config(64, _SHARED_GROUP), f"{replicas} replicas", logical_devices=replicas)
         for replicas in (1, 2)
     ]
     with TimedProcesses(candidates) as processes:
-        steps = processes.measure(rounds=2 if quick else 5, turn_seconds=0.3 if quick else 1.5)
+        steps = processes.measure(rounds=2 if quick else 4, turn_seconds=0.3 if quick else 1.5)
     one, two = steps.values()
-    row = Row.of("images/s, 2 logical CPUs / 1, batch 64", ratios(two, one))
+    row = Row.of("2 logical CPUs / 1", ratios(two, one))
     return BenchResult([row], {"steps_per_second_by_replicas": steps})
 
 
 def _workers(quick: bool) -> BenchResult:
     """Real runs, each worker on a core of its own."""
     if not shutil.which("taskset") or cpu.cores() < 2:
-        return BenchResult([], {}, ["workers: needs taskset and two cores"])
+        return BenchResult([], {}, ["needs taskset and two cores"])
     runs = {
         "one": {"workers": 1, "batch": 64, "group": _SHARED_GROUP},
         "strong": {"workers": 2, "batch": 64, "group": _SHARED_GROUP},
@@ -66,10 +76,10 @@ def _workers(quick: bool) -> BenchResult:
     rates: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(1 if quick else 2):
         for name, of in runs.items():
-            rates[name].append(speed_on_cores(records, steps=12 if quick else 30, **of))
+            rates[name].append(speed_on_cores(records, steps=12 if quick else 24, **of))
     doubled = [2 * rate for rate in rates["one"]]
     rows = [
-        Row.of(f"efficiency of 2 workers, {name}", ratios(rates[name], doubled))
+        Row.of(f"efficiency of 2, {name}", ratios(rates[name], doubled))
         for name in ("strong", "weak")
     ]
     return BenchResult(rows, {"images_per_second_of_workers": rates})
@@ -78,7 +88,7 @@ def _workers(quick: bool) -> BenchResult:
 def _memory(quick: bool) -> BenchResult:
     """Resident memory of streaming runs that differ from the first in one thing."""
     few, many = (600, 6_000) if quick else (6_000, 60_000)
-    steps = 20 if quick else 40
+    steps = 20
     runs = {
         f"{few} images": memory_of_training(made(few), steps=steps),
         f"{many} images": memory_of_training(made(many), steps=steps),
@@ -87,10 +97,10 @@ def _memory(quick: bool) -> BenchResult:
     }
     names = list(runs)
     base = runs[names[0]]
-    label = f"memory, streaming {names[0]}, batch 64, 4 shards"
+    label = f"streaming {names[0]}, batch 64, 4 shards"
     rows = [Row.of(label, [base.resident_mib], "MiB")]
     rows += [
-        Row.of(f"memory, {name} / {names[0]}", [runs[name].resident_mib / base.resident_mib])
+        Row.of(f"{name} / {names[0]}", [runs[name].resident_mib / base.resident_mib])
         for name in names[1:]
     ]
     return BenchResult(rows, {"memory_mib": {name: vars(found) for name, found in runs.items()}})

@@ -1,7 +1,8 @@
-"""step: our compiled step against other frameworks' on the same task.
+"""step: our step against other frameworks' on the same task, configs/mnist.py.
 
-The networks, the batch, the initial weights and the update rule are those of configs/mnist.py for
-all; what a candidate must agree on before it is timed is in bench/peers/peer.py.
+The networks, the batch, the initial weights and the update rule are the same for all; what a
+candidate must agree on before it is timed is in bench/peers/peer.py. In bfloat16 too, where the CPU
+has instructions for it: the peers that were the fastest in float32.
 """
 
 import numpy as np
@@ -9,42 +10,44 @@ import numpy as np
 from bench.agreement import OURS, compare
 from bench.report import BenchResult
 from bench.task import Task
-from bench.timed_processes import Candidate, TimedProcesses
+from bench.timed_processes import Candidate
 from configs.mnist import get_config
+from trainer.choices import Precision
+from trainer.cli import cpu
+from trainer.config import Config
 from trainer.data.sources import open_source
 
-_TORCH = "bench.peers.torch_peer:TorchPeer"
-_KERAS = "bench.peers.keras_peers"
-
-
-def candidates(task: Task, images: np.ndarray) -> list[Candidate]:
-    """Ours first, then the peers."""
-    common = {"task": task, "images": images}
-    return [
-        ours(images),
-        Candidate("PyTorch, eager", _TORCH, common),
-        Candidate("PyTorch, eager, channels last", _TORCH, common | {"channels_last": True}),
-        Candidate("PyTorch, torch.compile", _TORCH, common | {"compile_mode": "default"}),
-        Candidate("JAX and Flax, jit", "bench.peers.jax_peer:JaxPeer", common),
-        Candidate("Keras, fit with jit_compile", f"{_KERAS}:KerasFitPeer", common),
-        Candidate("Keras in a tf.function", f"{_KERAS}:TfFunctionPeer", common),
-        Candidate("Keras, train_on_batch", f"{_KERAS}:TrainOnBatchPeer", common),
-    ]
+TORCH = "bench.peers.torch_peer:TorchPeer"
+KERAS = "bench.peers.keras_peers"
+BFLOAT16_TOLERANCE = 0.05  # 8 bits of mantissa, a few layers deep
 
 
 def ours(
-    images: np.ndarray, name: str = OURS, group_size: int = 0, logical_devices: int = 0
+    config: Config, name: str = OURS, logical_devices: int = 0, one_core: bool = False
 ) -> Candidate:
-    """Our own step on a batch, uint8 [B, 28, 28, 1]."""
-    config = get_config()
-    config.train.global_batch_size, config.train.group_size = len(images), group_size
-    arguments = {
-        "task": Task.of(config),
-        "images": images,
-        "config": config,
-        "logical_devices": logical_devices,
-    }
-    return Candidate(name, "bench.peers.ours:on_this_machine", arguments)
+    """Our own step on real handwritten digits."""
+    images = resident_batch(config.train.global_batch_size)
+    arguments = {"config": config, "images": images, "logical_devices": logical_devices}
+    return Candidate(name, "bench.peers.ours:on_this_machine", arguments, one_core)
+
+
+def peers(config: Config) -> list[Candidate]:
+    """Those that know all that a config of the kind of configs/mnist.py asks for."""
+    task = Task.of(config)
+    common = {"task": task, "images": resident_batch(task.batch_size)}
+    found = [
+        Candidate("PyTorch, eager", TORCH, common),
+        Candidate("PyTorch, eager, channels last", TORCH, common | {"channels_last": True}),
+        Candidate("PyTorch, torch.compile", TORCH, common | {"compile_mode": "default"}),
+        Candidate("Keras in a tf.function", f"{KERAS}:TfFunctionPeer", common),
+    ]
+    if task.precision == "float32":
+        found += [
+            Candidate("JAX and Flax, jit", "bench.peers.jax_peer:JaxPeer", common),
+            Candidate("Keras, fit with jit_compile", f"{KERAS}:KerasFitPeer", common),
+            Candidate("Keras, train_on_batch", f"{KERAS}:TrainOnBatchPeer", common),
+        ]
+    return found
 
 
 def resident_batch(count: int) -> np.ndarray:
@@ -56,7 +59,17 @@ def resident_batch(count: int) -> np.ndarray:
 
 def run(quick: bool) -> BenchResult:
     """Rounds of turns of a second and a half."""
-    task = Task.of(get_config())
-    rounds, turn_seconds = (2, 0.3) if quick else (6, 1.5)
-    with TimedProcesses(candidates(task, resident_batch(task.batch_size))) as processes:
-        return compare(processes, task, rounds, turn_seconds)
+    rounds, turn_seconds = (2, 0.3) if quick else (5, 1.5)
+
+    def measured(precision: Precision, tolerance: float) -> BenchResult:
+        config = get_config()
+        config.model.precision = precision
+        candidates = [ours(config), *peers(config)]
+        return compare(candidates, Task.of(config), rounds, turn_seconds, tolerance)
+
+    parts = {"": measured("float32", 1e-3)}
+    if cpu.has_fast_bfloat16():
+        parts["bfloat16"] = measured("bfloat16", BFLOAT16_TOLERANCE)
+    else:
+        parts["bfloat16"] = BenchResult([], {}, ["left out: this CPU has no fast bfloat16"])
+    return BenchResult.joined(parts)

@@ -31,7 +31,7 @@ class ExportedPeer(Peer):
     """What bench/export_programs.py wrote."""
 
     def __init__(self, task: Task, images: np.ndarray, folder: str, platform: str) -> None:
-        super().__init__(task, images)
+        self.task = task
         self.device = jax.devices(platform)[0]
         self.programs = {
             name: export.deserialize(bytearray(Path(folder, f"{name}.{platform}").read_bytes()))

@@ -77,7 +77,7 @@ class JaxPeer(Peer):
     """One jitted step."""
 
     def __init__(self, task: Task, images: np.ndarray) -> None:
-        super().__init__(task, images)
+        self.task = task
         self.generator, self.discriminator = Generator(task), Discriminator(task)
         rmsprop = functools.partial(
             optax.rmsprop, decay=RMSPROP_DECAY, eps=RMSPROP_EPSILON, eps_in_sqrt=True

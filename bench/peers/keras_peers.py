@@ -1,4 +1,7 @@
-"""The task in plain Keras and TensorFlow: `fit`, a tf.function, a loop of `train_on_batch`."""
+"""The task in plain Keras and TensorFlow: `fit`, a tf.function, a loop of `train_on_batch`.
+
+The tf.function alone knows R1, the moving average and bfloat16.
+"""
 
 import time
 
@@ -8,7 +11,9 @@ import tensorflow as tf
 from keras import layers
 
 from bench.peers.peer import Arrays, Peer
-from bench.task import BLOCK_KERNEL, OUTPUT_KERNEL, Task
+from bench.task import BLOCK_KERNEL, OUTPUT_KERNEL, STEM_KERNEL, Task
+
+_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 def build_generator(task: Task) -> keras.Sequential:
@@ -28,11 +33,17 @@ def build_generator(task: Task) -> keras.Sequential:
 def build_discriminator(task: Task) -> keras.Sequential:
     """[B, R, R, 1] to logits [B, 1]."""
     model = keras.Sequential([keras.Input((task.resolution, task.resolution, 1))])
+    if task.discriminator_stem_filters:
+        model.add(layers.Conv2D(task.discriminator_stem_filters, STEM_KERNEL, padding="same"))
+        model.add(layers.LeakyReLU(task.leaky_relu_slope))
     for filters in task.discriminator_filters:
         model.add(layers.Conv2D(filters, BLOCK_KERNEL, 2, padding="same"))
         model.add(layers.LeakyReLU(task.leaky_relu_slope))
     model.add(layers.Dropout(task.dropout_rate))
     model.add(layers.Flatten())
+    if task.discriminator_dense_units:
+        model.add(layers.Dense(task.discriminator_dense_units))
+        model.add(layers.LeakyReLU(task.leaky_relu_slope))
     model.add(layers.Dense(1))
     return model
 
@@ -41,10 +52,12 @@ class _KerasPeer(Peer):
     """What the three have in common."""
 
     def __init__(self, task: Task, images: np.ndarray) -> None:
-        super().__init__(task, images)
+        self.task = task
+        keras.config.set_dtype_policy(_POLICIES[task.precision])
         self.generator, self.discriminator = build_generator(task), build_discriminator(task)
-        self.generator_optimizer = keras.optimizers.RMSprop(task.generator_learning_rate)
-        self.discriminator_optimizer = keras.optimizers.RMSprop(task.discriminator_learning_rate)
+        keras.config.set_dtype_policy("float32")
+        self.generator_optimizer = _optimizer(task, task.generator_learning_rate)
+        self.discriminator_optimizer = _optimizer(task, task.discriminator_learning_rate)
         self.bce = keras.losses.BinaryCrossentropy(from_logits=True)
         self.real = images.astype(np.float32) / 127.5 - 1.0
 
@@ -66,11 +79,11 @@ class _KerasPeer(Peer):
 
     def draw(self, latents: np.ndarray) -> np.ndarray:
         """G in training mode."""
-        return self.generator(latents, training=True).numpy()
+        return _float32(self.generator(latents, training=True)).numpy()
 
     def discriminate(self, images: np.ndarray) -> np.ndarray:
         """D without dropout."""
-        return self.discriminator(images, training=False).numpy()[:, 0]
+        return _float32(self.discriminator(images, training=False)).numpy()[:, 0]
 
 
 class TfFunctionPeer(_KerasPeer):
@@ -79,35 +92,60 @@ class TfFunctionPeer(_KerasPeer):
     def __init__(self, task: Task, images: np.ndarray) -> None:
         super().__init__(task, images)
         self.real = tf.constant(self.real)
+        self.updates = 0
+        if task.ema_half_life_images:
+            self.average = build_generator(task)
+            self.average.set_weights(self.generator.get_weights())
+
+    def penalty(self, images: np.ndarray) -> float:
+        """R1 of images."""
+        return float(self._r1(tf.constant(images))) if self.task.penalty == "r1" else 0.0
 
     def step(self) -> None:
         """One step."""
-        self.last_losses = self._train_step(self.real)
+        self.last_losses = self._train_step(self.real, self.task.has_penalty(self.updates))
+        self.updates += 1
 
     @tf.function
-    def _train_step(self, real: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def _train_step(self, real: tf.Tensor, with_penalty: bool) -> tuple[tf.Tensor, tf.Tensor]:
         shape = (self.task.batch_size, self.task.latent_dim)
-        fake = self.generator(tf.random.normal(shape), training=True)
+        fake = _float32(self.generator(tf.random.normal(shape), training=True))
         with tf.GradientTape() as tape:
-            logits = self.discriminator(tf.concat([real, fake], axis=0), training=True)
+            both = tf.concat([real, fake], axis=0)
+            logits = _float32(self.discriminator(both, training=True))
             real_logits, fake_logits = tf.split(logits, 2)
             real_labels = tf.fill(tf.shape(real_logits), self.task.real_label)
-            discriminator_loss = 0.5 * (
+            discriminator_loss = self.task.half_weight * (
                 self.bce(real_labels, real_logits)
                 + self.bce(tf.zeros_like(fake_logits), fake_logits)
             )
+            if with_penalty:
+                discriminator_loss += self._r1(real)
         variables = self.discriminator.trainable_variables
         gradients = tape.gradient(discriminator_loss, variables)
         self.discriminator_optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
         with tf.GradientTape() as tape:
             drawn = self.generator(tf.random.normal(shape), training=True)
-            logits = self.discriminator(drawn, training=True)
+            logits = _float32(self.discriminator(drawn, training=True))
             generator_loss = self.bce(tf.ones_like(logits), logits)
         variables = self.generator.trainable_variables
         gradients = tape.gradient(generator_loss, variables)
         self.generator_optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        if self.task.ema_half_life_images:
+            decay = self.task.ema_decay
+            pairs = zip(self.average.variables, self.generator.variables, strict=True)
+            for average, variable in pairs:
+                average.assign(decay * average + (1.0 - decay) * variable)
         return generator_loss, discriminator_loss
+
+    def _r1(self, real: tf.Tensor) -> tf.Tensor:
+        """Times its weight, scalar."""
+        with tf.GradientTape() as tape:
+            tape.watch(real)
+            logits = self.discriminator(real, training=True)
+        squares = tf.reduce_sum(tf.square(tape.gradient(logits, real)), axis=[1, 2, 3])
+        return self.task.penalty_factor * 0.5 * tf.reduce_mean(squares)
 
 
 class Gan(keras.Model):
@@ -238,3 +276,13 @@ class TrainOnBatchPeer(_KerasPeer):
     def _latents(self) -> np.ndarray:
         shape = (self.task.batch_size, self.task.latent_dim)
         return self.random.standard_normal(shape, np.float32)
+
+
+def _optimizer(task: Task, learning_rate: float) -> keras.optimizers.Optimizer:
+    if task.optimizer == "adam":
+        return keras.optimizers.Adam(learning_rate, task.beta_1, task.beta_2)
+    return keras.optimizers.RMSprop(learning_rate)
+
+
+def _float32(values: tf.Tensor) -> tf.Tensor:
+    return tf.cast(values, tf.float32)

@@ -4,42 +4,42 @@ import numpy as np
 import tensorflow as tf
 
 from bench.peers.peer import Arrays, Peer
-from bench.task import Task
 from trainer.config import Config
 from trainer.gan.build import build_gan
+from trainer.gan.penalties import PENALTIES
 from trainer.gan.step import AdversarialStep
 from trainer.run.compiler import decided
 from trainer.strategy import make_strategy, sum_dtype
 
 
-def on_this_machine(
-    task: Task, images: np.ndarray, config: Config, logical_devices: int = 0
-) -> "Ours":
+def on_this_machine(config: Config, images: np.ndarray, logical_devices: int = 0) -> "Ours":
     """On the strategy that `--strategy=auto --logical_devices=N` gives."""
-    return Ours(task, images, config, make_strategy("auto", logical_devices))
+    return Ours(config, images, make_strategy("auto", logical_devices))
 
 
 class Ours(Peer):
     """`AdversarialStep` on a strategy."""
 
     def __init__(
-        self, task: Task, images: np.ndarray, config: Config, strategy: tf.distribute.Strategy
+        self, config: Config, images: np.ndarray, strategy: tf.distribute.Strategy
     ) -> None:
-        super().__init__(task, images)
+        """`images` uint8 [B, R, R, C]: those of every update of D."""
         config = decided(config, strategy, kept=None)
+        self.loss = config.loss
         with strategy.scope():
             self.gan = build_gan(config)
         self.train_step = AdversarialStep(self.gan, config, strategy, sum_dtype(strategy))
         shares = np.split(images, strategy.num_replicas_in_sync)
-        labels = np.full(len(shares[0]), -1, np.int32)
+        labels = np.arange(len(shares[0]), dtype=np.int32) % max(1, config.model.num_classes)
 
         def share(context: tf.distribute.experimental.ValueContext) -> tf.Tensor:
             return tf.constant(shares[context.replica_id_in_sync_group])
 
-        self.batch = (
+        batch = (
             strategy.experimental_distribute_values_from_function(share),
             strategy.experimental_distribute_values_from_function(lambda _: tf.constant(labels)),
         )
+        self.batches = [batch] * config.train.discriminator_steps
 
     def load(self, generator: Arrays, discriminator: Arrays) -> None:
         """Takes over initial weights."""
@@ -66,7 +66,20 @@ class Ours(Peer):
         """D without dropout."""
         return self.gan.discriminator(tf.constant(images), training=True).numpy()
 
+    def penalty(self, images: np.ndarray) -> float:
+        """By the trainer's own function, on eager D without dropout."""
+        if self.loss.penalty == "none":
+            return 0.0
+
+        def critic(points: tf.Tensor) -> tf.Tensor:
+            return self.gan.discriminator(points, training=True)
+
+        given, any_key = tf.constant(images), tf.zeros([2], tf.int64)
+        penalties = PENALTIES[self.loss.penalty](critic, given, given, any_key)
+        factor = self.loss.penalty_weight * self.loss.penalty_every_steps
+        return factor * float(tf.reduce_mean(penalties))
+
     def step(self) -> None:
         """One step."""
-        metrics, _ = self.train_step([self.batch], tf.constant(0.0))
+        metrics, _ = self.train_step(self.batches, tf.constant(0.0))
         self.last_losses = metrics["loss/generator"], metrics["loss/discriminator"]

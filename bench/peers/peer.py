@@ -1,8 +1,8 @@
 """What the candidates of the step bench have in common, and how they are shown to be equal.
 
-All start from our initial weights. Before anything is timed, each tells its `Facts`: images
-and logits of given latents and images, which must be ours; the size of the first update of
-each network; and the mean losses of the first steps.
+All start from our initial weights. Before anything is timed, each tells its `Facts`: images,
+logits and penalty of given latents and images, which must be ours; the size of the first update
+of each network; and the mean losses of the first steps.
 """
 
 import abc
@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from bench.task import Task
-
 Arrays = list[np.ndarray]
 """Trainable weights of a network in the order and layout of ours, Keras's: kernels
 [K, K, in, out], transposed [K, K, out, in], dense [in, out]."""
 
-FIRST_STEPS = 10
+FIRST_UPDATES = 4
+"""Updates of D; soon after, small batches part by their noise alone."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,8 +27,9 @@ class Facts:
     weights: tuple[int, int]  # trainable numbers
     images: np.ndarray  # [B, R, R, 1], G in training mode on the given latents
     logits: np.ndarray  # [B], D without dropout on the given images
+    penalty: float  # weighted, of the given images as real and as generated ones
     first_update: tuple[float, float]  # mean absolute change of the weights in the first step
-    losses: tuple[float, float]  # means over the first steps
+    losses: tuple[float, float]  # means over the first steps, D's with the penalty
 
 
 class Peer(abc.ABC):
@@ -40,10 +40,6 @@ class Peer(abc.ABC):
     """
 
     last_losses: tuple[Any, Any]
-
-    def __init__(self, task: Task, images: np.ndarray) -> None:
-        """Builds the networks; `images` uint8 [B, R, R, 1]."""
-        self.task = task
 
     @abc.abstractmethod
     def load(self, generator: Arrays, discriminator: Arrays) -> None:
@@ -60,6 +56,10 @@ class Peer(abc.ABC):
     @abc.abstractmethod
     def discriminate(self, images: np.ndarray) -> np.ndarray:
         """D without dropout: [B, R, R, 1] to logits [B], float32."""
+
+    def penalty(self, images: np.ndarray) -> float:
+        """The weighted penalty of images as real and as generated ones; 0: the task has none."""
+        return 0.0
 
     @abc.abstractmethod
     def step(self) -> None:
@@ -78,14 +78,19 @@ class Peer(abc.ABC):
         return time.perf_counter() - started
 
     def facts(
-        self, generator: Arrays, discriminator: Arrays, latents: np.ndarray, images: np.ndarray
+        self,
+        generator: Arrays,
+        discriminator: Arrays,
+        latents: np.ndarray,
+        images: np.ndarray,
+        steps: int = FIRST_UPDATES,
     ) -> Facts:
-        """Starts from the given weights and tells what comes of them."""
+        """Starts from the given weights and tells what comes of them in some steps."""
         self.load(generator, discriminator)
-        drawn, logits = self.draw(latents), self.discriminate(images)
+        drawn, logits, penalty = self.draw(latents), self.discriminate(images), self.penalty(images)
         before = self.weights()
         losses = []
-        for number in range(FIRST_STEPS):
+        for number in range(steps):
             self.step()
             losses.append(self.losses())
             if number == 0:
@@ -96,6 +101,7 @@ class Peer(abc.ABC):
             weights=(_count(before[0]), _count(before[1])),
             images=drawn,
             logits=logits,
+            penalty=penalty,
             first_update=(changes[0], changes[1]),
             losses=(float(mean_losses[0]), float(mean_losses[1])),
         )
@@ -113,7 +119,7 @@ def disagreements(found: Facts, ours: Facts, tolerance: float) -> list[str]:
     Args:
         found: of the peer.
         ours: of our step.
-        tolerance: absolute and relative, of images and logits.
+        tolerance: absolute and relative, of images, logits and penalty.
     """
     if found.weights != ours.weights:
         return [f"has {found.weights} trainable weights, not {ours.weights}"]
@@ -126,15 +132,18 @@ def disagreements(found: Facts, ours: Facts, tolerance: float) -> list[str]:
             words.append(f"{name} are {values.shape}, not {wanted.shape}")
         elif not np.allclose(values, wanted, rtol=tolerance, atol=tolerance):
             words.append(f"{name} differ by up to {np.abs(values - wanted).max():.2g}")
-    # The noise differs from here on. RMSprop's first update hardly depends on the gradient's
-    # size, but on the learning rate and the decay it does, and on whether it was made at all.
+    if not np.isclose(found.penalty, ours.penalty, rtol=tolerance, atol=tolerance):
+        words.append(f"the penalty is {found.penalty:.3g}, ours {ours.penalty:.3g}")
+    # The noise differs from here on. RMSprop's and Adam's first update hardly depends on the
+    # gradient's size, but on the learning rate and the decay it does, and on whether it was made
+    # at all.
     for network, change, wanted_change in zip(
         "GD", found.first_update, ours.first_update, strict=True
     ):
         if not 0.7 < change / wanted_change < 1.4:
             words.append(f"{network}'s first update is {change / wanted_change:.2f} of ours")
     for network, loss, wanted_loss in zip("GD", found.losses, ours.losses, strict=True):
-        if not abs(loss - wanted_loss) < 0.1:
+        if not abs(loss - wanted_loss) < 0.1 * max(1.0, abs(wanted_loss)):
             words.append(f"{network}'s first losses are {loss:.3f}, ours {wanted_loss:.3f}")
     return words
 

@@ -35,6 +35,15 @@ def test_one_table_of_all_benches() -> None:
     )
 
 
+def test_parts_are_joined_under_what_they_are_about() -> None:
+    plain = BenchResult([Row.of("ours", [1.0])], {"raw": [1.0]})
+    other = BenchResult([Row.of("ours", [2.0])], {"raw": [2.0]}, ["one is left out"])
+    joined = BenchResult.joined({"": plain, "bfloat16": other})
+    assert [row.what for row in joined.rows] == ["ours", "bfloat16: ours"]
+    assert joined.notes == ["bfloat16: one is left out"]
+    assert joined.details == {"whole": {"raw": [1.0]}, "bfloat16": {"raw": [2.0]}}
+
+
 @pytest.mark.parametrize(
     "value, text",
     [(1.0, "1.00"), (0.01234, "0.0123"), (312.4, "312"), (99.96, "100"), (123456, "123,000")],
