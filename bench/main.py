@@ -30,10 +30,13 @@ from absl import app, flags
 
 _BENCHES = {
     "step": "our step against PyTorch, JAX and Keras",
+    "recipes": "our step with penalties against PyTorch, small batches against Keras",
+    "shipped": "images a second of every shipped config",
     "limit": "operations a second of our step over those of a matrix product",
     "loop": "the whole training loop over the bare step",
     "input": "our reader against what the step takes, tfds and PyTorch",
     "start": "seconds to the first step",
+    "make_train": "seconds of make train, started a second time",
     "scaling": "batch sizes, replicas, workers, memory",
     "evaluate": "seconds to score 10,000 samples",
 }
@@ -86,6 +89,6 @@ def _parse_flags(argv: list[str]) -> list[str]:
 
 
 if __name__ == "__main__":
-    _lines = "\n".join(f"  {name:10}{what}" for name, what in _BENCHES.items())
+    _lines = "\n".join(f"  {name:12}{what}" for name, what in _BENCHES.items())
     __doc__ = __doc__.format(benches=_lines)
     app.run(main, flags_parser=_parse_flags)

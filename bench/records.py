@@ -16,6 +16,13 @@ PHOTO_PIXELS = 128
 _MADE_DIR = os.path.join(RESULTS_DIR, "sets")
 
 
+def digits() -> str:
+    """Folder of the records of configs/digits.py."""
+    name = os.path.join(_MADE_DIR, "digits")
+    prepare("digits", name)
+    return name
+
+
 def mnist_or_alike() -> str:
     """Folder of 60,000 records of 28x28x1: MNIST, else as many digits of scikit-learn's."""
     return MNIST if has_manifest(MNIST) else made(60_000)

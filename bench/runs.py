@@ -1,4 +1,4 @@
-"""Real trainings of configs/mnist.py by the command line: their metrics, speed and memory."""
+"""Real trainings by the command line, of configs/mnist.py mostly: metrics, speed and memory."""
 
 import contextlib
 import dataclasses
@@ -41,6 +41,19 @@ def train(
             output.seek(0)
             printed = output.read()
         return read_metrics(run_dir), printed
+
+
+def seconds_to_grid(config: str, fields: Fields) -> tuple[float, float]:
+    """Seconds from the start of a run on all cores to its last grid, and to its end."""
+    with tempfile.TemporaryDirectory() as run_dir:
+        began = time.time()
+        with _started(run_dir, fields, config=config) as (process, _):
+            process.wait()
+            ended = time.time()
+        last_grid = max(
+            path.stat().st_mtime for path in Path(run_dir, "samples").glob("epoch_*.png")
+        )
+    return last_grid - began, ended - began
 
 
 def memory_of_training(records_dir: str, *, steps: int, batch: int = 64) -> Memory:
@@ -88,9 +101,10 @@ def _started(
     flags: Sequence[str] = (),
     prefix: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
+    config: str = "configs/mnist.py",
 ) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
     """A run and its output; waits for its end, which must be a good one."""
-    command = [*prefix, sys.executable, "-m", "trainer.main", "--config=configs/mnist.py"]
+    command = [*prefix, sys.executable, "-m", "trainer.main", f"--config={config}"]
     given = [f"--config.{name}={value}" for name, value in fields.items()]
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
