@@ -1,4 +1,4 @@
-"""make_train: what `make train` takes when it is started a second time, into a new folder.
+"""second_start: what `make train` takes when it is started a second time, into a new folder.
 
 Its command, to the end, on records that are there already.
 """
@@ -16,8 +16,8 @@ def run(quick: bool) -> BenchResult:
     to_grid, whole = seconds_to_grid("configs/digits.py", fields)
     return BenchResult(
         [
-            Row.of("second start to the last grid", [to_grid], "s"),
-            Row.of("second start to the end", [whole], "s"),
+            Row.of("make train to the last grid", [to_grid], "s"),
+            Row.of("make train to the end", [whole], "s"),
         ],
         {"seconds_to_last_grid": to_grid, "seconds": whole},
     )
