@@ -15,10 +15,17 @@ The learning rate falls to zero in 20 epochs of 60,000 images: for other epochs,
 `optimizer.*.decay_steps` too.
 """
 
+from typing import Any
+
 from configs import mnist
 from trainer.config import Config, LossConfig, OptimizerConfig, OptimizersConfig
 
-_ADAM = {"name": "adam", "learning_rate": 6e-4, "schedule": "cosine", "decay_steps": 18_750}
+_ADAM: dict[str, Any] = {
+    "name": "adam",
+    "learning_rate": 6e-4,
+    "schedule": "cosine",
+    "decay_steps": 18_750,
+}
 
 
 def get_config() -> Config:
