@@ -83,7 +83,11 @@ def train(
         same = {
             "config": zlib.crc32(config.to_json().encode()),
             "last checkpoint": start,
-            "train.jit_compile (auto decides it by the CPU)": int(machine["xla"]),
+            "train.jit_compile (auto decides it by the CPU; true or false would do)": int(
+                machine["xla"]
+            ),
+            "oneDNN (by the CPU or TF_ENABLE_ONEDNN_OPTS)": int(machine["onednn"]),
+            "threads (cores, or TF_NUM_INTRAOP_THREADS)": int(machine["threads"]),
         }
         check_agreement(strategy, same)
 

@@ -60,7 +60,7 @@ def test_what_is_asked_for_wins_then_what_the_run_has(caplog: pytest.LogCaptureF
     assert xla_decided("auto", kept=True)
     assert not caplog.records
     assert not xla_decided("false", kept=True)
-    assert "begun with XLA" in caplog.messages[-1]
+    assert "went with XLA" in caplog.messages[-1]
 
 
 def test_a_tpu_compiles_everything_itself(

@@ -20,7 +20,7 @@ from tests.helpers.local_gcs import FaultKind, LocalGcs
 from trainer.errors import StorageOutageError, UserError
 from trainer.storage import bucket
 from trainer.storage.bucket import check_writable, fetch, file_sizes, upload_saved_model
-from trainer.storage.bucket_errors import DamagedError, naming_buckets_of_streams
+from trainer.storage.bucket_errors import DamagedError, naming_buckets_of_streams, reason
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +223,9 @@ class RefusedError(Exception):
         f"ya29.{PLANTED} is no longer valid",
         f"invalid_grant: refresh_token={PLANTED}",
         f"{{'private_key': '{PLANTED}'}}",
+        f"secret_access_key={PLANTED}, api_key={PLANTED}",
+        f"wrong password '{PLANTED}'",
+        f"Cookie: session={PLANTED}",
     ],
 )
 @pytest.mark.parametrize(
@@ -245,6 +248,11 @@ def test_no_key_or_token_is_told(
     told = f"{caught.value} {caught.value!r} {caplog.text}"
     assert PLANTED not in told and "..." in told
     assert isinstance(caught.value, StorageOutageError) == (kind not in (RefusedError, KeyError))
+
+
+@pytest.mark.parametrize("name", ["/runs/1//config.json", "gs://b/x?generation=12"])
+def test_a_name_that_looks_like_a_key_stays(name: str) -> None:
+    assert reason(OSError(f"{name} is not there")) == f"{name} is not there"
 
 
 def test_the_server_of_these_tests_ends_with_its_process() -> None:

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from trainer.errors import DiskError, UserError
 from trainer.run.lock import locked
-from trainer.storage.disk import naming_the_disk
+from trainer.storage.disk import naming_the_disk, naming_the_writing
 from trainer.storage.files import naming_the_output, temporary_name, write_bytes
 from trainer.storage.npz import BlockArray, write_npz
 
@@ -107,3 +107,12 @@ def test_other_errors_pass(tmp_path: Path) -> None:
     sentence = r"--output=a cannot be written \(.*choose another"
     with pytest.raises(UserError, match=sentence), naming_the_output("a", "--output"):
         tf.io.gfile.makedirs(str(tmp_path / "file/folder"))
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), TypeError("of ours"), ValueError("OOM when allocating tensor")]
+)
+def test_a_disk_is_not_blamed_for_other_things(error: Exception) -> None:
+    with pytest.raises(type(error)) as caught, naming_the_writing("runs/a"):
+        raise error
+    assert caught.value is error

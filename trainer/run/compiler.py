@@ -30,7 +30,7 @@ def decided(config: Config, strategy: tf.distribute.Strategy, kept: bool | None)
     elif asked != "auto":
         xla, why = asked == "true", f"train.jit_compile={asked}"
     elif kept is not None:
-        xla, why = kept, "as the run was begun"
+        xla, why = kept, "as the run last went on"
     else:
         xla, why = uses_xla("auto"), "the faster here"
     path = "XLA" if xla or is_tpu(strategy) else "TensorFlow's kernels"
@@ -38,7 +38,7 @@ def decided(config: Config, strategy: tf.distribute.Strategy, kept: bool | None)
     log.info("computed by %s (%s); oneDNN %s; CPU: %s", path, why, onednn, cpu.described())
     if kept not in (None, path == "XLA"):
         log.warning(
-            "the run was begun %s XLA: from here on its last bits are not those of a run in one "
+            "the run went %s XLA so far: from here on its last bits are not those of a run in one "
             "piece",
             "with" if kept else "without",
         )

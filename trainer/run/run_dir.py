@@ -194,9 +194,10 @@ def claim_run_dir(run_dir: str, config: Config, environment: Mapping[str, str | 
     with naming_the_output(run_dir, "--run_dir"):
         tf.io.gfile.makedirs(run_dir)
         _remove_leftovers(run_dir)
-        write_text(os.path.join(run_dir, CONFIG), config.to_json())
+        # First, since the config of an earlier version may be all that tells how it was computed.
         text = json.dumps(environment, indent=2) + "\n"
         write_text(os.path.join(run_dir, ENVIRONMENT), text)
+        write_text(os.path.join(run_dir, CONFIG), config.to_json())
 
 
 def check_run_dir(run_dir: str, config: Config) -> None:

@@ -13,11 +13,12 @@ from trainer.errors import StorageOutageError, UserError
 _SECRETS = re.compile(
     r"""(?ix)
       (?<=://) [^\s/@]+ (?=@)                       # name and password in a URL
-    | (?<=\?) [^\s'"()<>]* = [^\s'"()<>]*           # its query: keys, signatures, upload_id
-    | \w* (?: authorization | token | secret | password | private_key | signature ) ['"]?
-      \s* [:=] \s* ['"]? (?: bearer\s+ | basic\s+ )? [^\s'",&}]+
+    | (?<=\?) (?! generation=\d+ (?![\w&]) ) [^\s'"()<>]* = [^\s'"()<>]*  # its query: upload_id
+    | \w* (?: authorization | token | secret | password | signature | cookie
+              | (?: private | access | api )_?key ) ['"]?
+      (?: \s* [:=] \s* ['"]? | \s+ ['"] ) (?: bearer\s+ | basic\s+ )? [^\s'",&}]+
     | (?<= bearer\s ) [^\s'",]+
-    | \b (?: ya29\. | AIza | 1// ) [\w.-]+           # Google's own, wherever they stand
+    | (?<! [\w/] ) (?: ya29\. | AIza | 1// ) [\w.-]+    # Google's own, wherever they stand
     """
 )
 

@@ -70,7 +70,7 @@ def naming_the_writing(path: str, needed_bytes: int = 0) -> Iterator[None]:
     """Turns whatever TensorFlow raises while it writes files of its own into one sentence.
 
     It reads them back, and where that fails it may be a ValueError, or an error that names no file
-    (2.21). Errors on gs:// pass.
+    (2.21). Errors on gs:// pass, and what no disk is to blame for.
 
     Args:
         path: of what is written.
@@ -82,7 +82,8 @@ def naming_the_writing(path: str, needed_bytes: int = 0) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if is_gs(path):
+        is_of_memory = isinstance(error, MemoryError) or "OOM when allocating" in str(error)
+        if is_gs(path) or is_of_memory or isinstance(error, (TypeError, AttributeError)):
             raise
         if found := _refusal(error) or _told_refusal(str(error)):
             raise DiskError(_sentence(found[0] or path, found[1], needed_bytes)) from error
