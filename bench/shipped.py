@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from bench.report import BenchResult, Row
-from bench.timed_processes import Candidate, TimedProcesses
+from bench.step import ours
+from bench.timed_processes import TimedProcesses
 from trainer.config import Config, DataConfig, EvaluationConfig
 
 _FOLDER = Path(__file__).parent.parent / "configs"
@@ -37,9 +38,7 @@ def run(quick: bool) -> BenchResult:
         model, every = config.model, config.loss.penalty_every_steps
         pixels = (model.resolution, model.resolution, model.channels)
         images = random.integers(0, 256, (config.train.global_batch_size, *pixels), np.uint8)
-        arguments = {"config": config, "images": images}
-        candidate = Candidate(name, "bench.peers.ours:on_this_machine", arguments)
-        with TimedProcesses([candidate]) as processes:
+        with TimedProcesses([ours(config, name, images)]) as processes:
             rates = processes.measure(1 if quick else 2, 0.1 if quick else 1.0, every)
         notes += [f"{name} is left out: {why}" for why in processes.failures.values()]
         for steps in rates.values():

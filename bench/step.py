@@ -23,10 +23,15 @@ BFLOAT16_TOLERANCE = 0.05  # 8 bits of mantissa, a few layers deep
 
 
 def ours(
-    config: Config, name: str = OURS, logical_devices: int = 0, one_core: bool = False
+    config: Config,
+    name: str = OURS,
+    images: np.ndarray | None = None,
+    logical_devices: int = 0,
+    one_core: bool = False,
 ) -> Candidate:
-    """Our own step on real handwritten digits."""
-    images = resident_batch(config.train.global_batch_size)
+    """Our own step on a batch, uint8 [B, R, R, C]; left out: of real handwritten digits."""
+    if images is None:
+        images = resident_batch(config.train.global_batch_size)
     arguments = {"config": config, "images": images, "logical_devices": logical_devices}
     return Candidate(name, "bench.peers.ours:on_this_machine", arguments, one_core)
 

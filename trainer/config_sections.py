@@ -233,7 +233,7 @@ class TrainConfig(Section):
     jit_compile: JitCompile = config_field(
         "auto",
         "Compile the step with XLA; auto: except on a CPU whose own kernels are faster, and as "
-        "the run was begun where it goes on.",
+        "a run went so far where it goes on.",
         changeable=True,
     )
     convolutions: Convolutions = config_field(

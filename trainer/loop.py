@@ -108,12 +108,7 @@ class Run:
         """All that the loop needs from step `start` on: the step, batches, logger, monitor."""
         config, schedule = self.config, self.schedule
         self.phases.enter("startup")
-        train_step = AdversarialStep(
-            self.gan,
-            config,
-            self.strategy,
-            sum_dtype(self.strategy),
-        )
+        train_step = AdversarialStep(self.gan, config, self.strategy, sum_dtype(self.strategy))
         first_batch = start + int(self.gan.batches_skipped.numpy())
         with self.phases.phase("data"):
             self.batches = distributed_batches(

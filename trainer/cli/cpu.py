@@ -1,5 +1,6 @@
 """What this CPU can do, and which of TensorFlow's kernels that asks for; knows no TensorFlow."""
 
+import functools
 import os
 import platform
 from pathlib import Path
@@ -11,13 +12,14 @@ _DECIDING = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
 def features() -> frozenset[str]:
     """What the CPU can do, by Linux's names, such as avx2; elsewhere unknown and empty."""
-    return frozenset((_field("flags") or _field("Features")).split())
+    fields = _fields(_CPU_INFO)
+    return frozenset((fields.get("flags") or fields.get("Features", "")).split())
 
 
 def described() -> str:
     """Its name and those of its features that decide over speed, such as `AMD EPYC, avx2`."""
     known = features()
-    name = _field("model name") or platform.processor() or platform.machine()
+    name = _fields(_CPU_INFO).get("model name") or platform.processor() or platform.machine()
     return ", ".join([name, *(each for each in _DECIDING if each in known)])
 
 
@@ -48,12 +50,19 @@ def has_fast_bfloat16() -> bool:
     return bool(features() & {"avx512_bf16", "amx_bf16"})
 
 
-def _field(name: str) -> str:
-    """The first value of `name : value` in Linux's description; empty where there is none."""
-    if not _CPU_INFO.exists():
-        return ""
-    for line in _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines():
-        key, _, value = line.partition(":")
-        if key.strip() == name:
-            return value.strip()
-    return ""
+@functools.cache
+def _fields(path: Path) -> dict[str, str]:
+    """The first value of every `name : value` in Linux's description; empty where there is none.
+
+    Read once: the kernel makes it up anew for every core each time.
+    """
+    if not path.exists():
+        return {}
+    pairs = (
+        line.partition(":")
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines()
+    )
+    found: dict[str, str] = {}
+    for key, _, value in pairs:
+        found.setdefault(key.strip(), value.strip())
+    return found

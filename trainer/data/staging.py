@@ -29,7 +29,7 @@ from trainer.data.tfrecord import Manifest, Shard, sha256_of
 from trainer.errors import UserError
 from trainer.storage.bucket import fetch, is_gs
 from trainer.storage.bucket_errors import DamagedError
-from trainer.storage.files import abandoned, names_in, temporary_name
+from trainer.storage.files import remove_abandoned, temporary_name
 
 log = logging.getLogger(__name__)
 
@@ -135,9 +135,7 @@ def _stage(path: str, folder: Path, shard: Shard) -> None:
     with contextlib.suppress(DamagedError, FileNotFoundError):
         _check(str(local), shard)
         return
-    for name in names_in(str(folder)):
-        if abandoned(name) == shard.file:
-            (folder / name).unlink()
+    remove_abandoned(str(local))
     temporary = temporary_name(str(local))
     try:
         fetch(path, temporary, lambda copied: _check(copied, shard))

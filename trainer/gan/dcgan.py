@@ -42,19 +42,16 @@ class DcganDiscriminator(Discriminator):
 
     def __init__(self, model: ModelConfig, make: LayerFactory) -> None:
         super().__init__(model)
-        stem_filters, dense_units = (
-            model.discriminator_stem_filters,
-            model.discriminator_dense_units,
-        )
+        stem, dense = model.discriminator_stem_filters, model.discriminator_dense_units
         self.activation = make.activation()
-        self.stem = make.convolution(stem_filters, _STEM_KERNEL_SIZE) if stem_filters else None
+        self.stem = make.convolution(stem, _STEM_KERNEL_SIZE) if stem else None
         self.blocks = [
             DownBlock(filters, index == 0, make)
             for index, filters in enumerate(model.discriminator_filters)
         ]
         self.dropout = KeyedDropout(model.dropout_rate, dtype=make.policy)
         self.flatten = keras.layers.Flatten(dtype=make.policy)
-        self.hidden_dense = make.dense(dense_units) if dense_units else None
+        self.hidden_dense = make.dense(dense) if dense else None
         self.head = make.dense(1)
         self.projection = make.embedding(model.discriminator_filters[-1], model.num_classes)
 

@@ -24,7 +24,7 @@ def decided(config: Config, strategy: tf.distribute.Strategy, kept: bool | None)
         kept: what the run has gone with so far, as `kept_choice` tells it.
     """
     asked = config.train.jit_compile
-    # 1. a TPU's own way; 2. what is asked for; 3. as the run was begun; 4. what is faster here.
+    # 1. a TPU's own way; 2. what is asked for; 3. as the run last went on; 4. what is faster here.
     if is_tpu(strategy):
         xla, why = False, "a TPU's strategy compiles the whole step"
     elif asked != "auto":

@@ -4,7 +4,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import tensorflow as tf
@@ -110,9 +110,7 @@ def found_checkpoints(folder: str) -> tuple[list[str], str]:
     """The same, and what is wrong with the list, empty where nothing is."""
     # Not tf.train.get_checkpoint_state, to which a list that it cannot read is no list.
     files = names_in(folder)
-    found = [match for file in files if (match := _CHECKPOINT_FILE.fullmatch(file))]
-    index = {match[1] for match in found if match[2] == "index"}
-    data = {match[1] for match in found if match[2] != "index"}
+    index, data = _with_index_and_with_data(files)
     text = ""
     if CHECKPOINT_LIST in files:
         with tf.io.gfile.GFile(os.path.join(folder, CHECKPOINT_LIST), "rb") as file:
@@ -126,6 +124,13 @@ def found_checkpoints(folder: str) -> tuple[list[str], str]:
         names += newer
         finding = f"the list of checkpoints in {folder} lacks {', '.join(newer)}: taken"
     return [os.path.join(folder, name) for name in names], finding
+
+
+def _with_index_and_with_data(files: Iterable[str]) -> tuple[set[str], set[str]]:
+    """Names of the checkpoints that have the one, and of those that have the other."""
+    found = [match for file in files if (match := _CHECKPOINT_FILE.fullmatch(file))]
+    index = {match[1] for match in found if match[2] == "index"}
+    return index, {match[1] for match in found if match[2] != "index"}
 
 
 def _step(name: str) -> int:
@@ -171,10 +176,8 @@ def json_object(path: str) -> dict[str, Any]:
     try:
         with tf.io.gfile.GFile(path, "rb") as file:
             found = json.loads(file.read())
-    except (
-        *(ValueError, RecursionError),
-        tf.errors.FailedPreconditionError,  # a folder
-    ) as error:
+    # The last is for a folder.
+    except (ValueError, RecursionError, tf.errors.FailedPreconditionError) as error:
         found = error
     if not isinstance(found, dict):
         log.warning("%s is damaged and left out: %s", path, found)
@@ -250,9 +253,6 @@ def _remove_leftovers(run_dir: str) -> None:
 
 def _remove_half_deleted(folder: str) -> None:
     """Removes the index that is left where deleting an old checkpoint was cut off."""
-    kept = {os.path.basename(path) for path in checkpoints_in(folder)}
-    found = [match for file in names_in(folder) if (match := _CHECKPOINT_FILE.fullmatch(file))]
-    kept |= {match[1] for match in found if match[2] != "index"}
-    for match in found:
-        if match[1] not in kept:
-            remove(os.path.join(folder, match[0]))
+    index, data = _with_index_and_with_data(names_in(folder))
+    for name in index - data - {os.path.basename(path) for path in checkpoints_in(folder)}:
+        remove(os.path.join(folder, f"{name}.index"))
