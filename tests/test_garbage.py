@@ -72,6 +72,19 @@ def test_what_is_only_shown(name: str, damaged: Path, caplog: pytest.LogCaptureF
         write_report([str(damaged)], str(damaged / "report.html"))
 
 
+def test_a_damaged_config_is_written_anew_as_its_message_says(
+    damaged: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own = read_config(str(damaged))
+    (damaged / "config.json").write_bytes(b"{")
+    with pytest.raises(UserError, match="delete it and give the run's own command"):
+        train(own, make_strategy_of(1), str(damaged))
+    (damaged / "config.json").unlink()
+    train(own, make_strategy_of(1), str(damaged))
+    assert "config.json is missing" in caplog.text
+    assert read_config(str(damaged)) == own
+
+
 def test_a_run_goes_on_and_writes_it_anew(damaged: Path, caplog: pytest.LogCaptureFixture) -> None:
     names = ("environment.json", "quality_floor.json", "evaluation.json", "samples/epoch_0000.png")
     for name, content in zip(names, GARBAGE.values(), strict=True):

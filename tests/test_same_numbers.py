@@ -127,9 +127,21 @@ def test_sigterm_on_any_worker_saves_once_on_all(command: Command, told: int) ->
     assert (command.folder / run / f"checkpoints/step-{stopped.pop()}.index").exists()
 
 
-def test_workers_with_different_configs_are_told(command: Command) -> None:
-    workers = command.start_workers(run="disagree", last_flags=(["--config.seed=1"], []))
+@pytest.mark.parametrize(
+    "what, flags, environment",
+    [
+        ("config", ["--config.seed=1"], {}),
+        ("threads", [], {"TF_NUM_INTRAOP_THREADS": "1"}),
+        ("oneDNN", [], {"TF_ENABLE_ONEDNN_OPTS": "0"}),
+    ],
+)
+def test_workers_that_differ_are_told(
+    what: str, flags: list[str], environment: dict[str, str], command: Command
+) -> None:
+    workers = command.start_workers(
+        run=f"disagree-{what}", last_flags=(flags, []), first_environment=environment
+    )
     outputs = [worker.communicate(timeout=120)[0] for worker in workers]
     for worker, output in zip(workers, outputs, strict=True):
         assert worker.returncode == 2
-        assert "the workers do not have the same config" in output.splitlines()[-1]
+        assert f"the workers do not have the same {what}" in output.splitlines()[-1]

@@ -20,6 +20,7 @@ from trainer.gan.build import build_gan
 from trainer.gan.gradients import Metrics
 from trainer.gan.step import AdversarialStep
 from trainer.run.checkpoints import Checkpoints
+from trainer.run.environment import Environment
 from trainer.run.input_watch import telling_of_waits
 from trainer.run.logger import RunLogger
 from trainer.run.metrics_window import MetricsWindow
@@ -40,11 +41,13 @@ class Run:
 
     Attributes:
         config: its compiler decided.
+        machine: what computes the run from here on.
         batches: the iterator of the loop. When it is freed, it waits for tf.data's tuning thread,
             which sleeps up to a minute at a time (TensorFlow 2.21).
     """
 
     config: Config
+    machine: Environment
     strategy: tf.distribute.Strategy
     manifest: Manifest
     run_dir: str
@@ -54,7 +57,7 @@ class Run:
     def __post_init__(self) -> None:
         keep = self.config.train.checkpoints_to_keep
         self.gan = build_gan(self.config)
-        self.checkpoints = Checkpoints(self.gan, self.run_dir, keep, self.chief)
+        self.checkpoints = Checkpoints(self.gan, self.run_dir, keep, self.chief, self.machine)
         self.sampler = Sampler(self.gan.sampled)
         self.schedule = Schedule(self.config, self.manifest.num_images)
         self.batches: Iterator[Any] | None = None

@@ -12,7 +12,7 @@ from trainer.data.pipeline import check_enough_images
 from trainer.data.preparation import prepared_records
 from trainer.errors import DivergedError
 from trainer.loop import Run
-from trainer.run.compiler import decided, kept_choice
+from trainer.run.compiler import decided, keep_choice, kept_choice
 from trainer.run.data_record import tell_other_records, write_data_record
 from trainer.run.environment import environment, tell_other_machine
 from trainer.run.lock import locked
@@ -27,6 +27,7 @@ from trainer.run.run_dir import (
     check_run_dir,
     claim_run_dir,
     grid_paths,
+    latest_checkpoint,
 )
 from trainer.sampling.pictures import loss_plot, timelapse
 from trainer.storage.files import write_bytes
@@ -67,15 +68,16 @@ def train(
 
     with locked(run_dir) if chief else contextlib.nullcontext():
         if chief:
-            if kept is not None:
+            if latest_checkpoint(run_dir):
                 tell_other_machine(run_dir, machine)
+                keep_choice(run_dir, kept)
             claim_run_dir(run_dir, config, machine)
             tell_other_records(run_dir, manifest, "now trained on")
             write_data_record(run_dir, manifest)
 
         # -------------------------------------------------------- State
         with phases.phase("networks"), strategy.scope():
-            run = Run(on_machine, strategy, manifest, run_dir, chief, phases)
+            run = Run(on_machine, machine, strategy, manifest, run_dir, chief, phases)
         # Where to start: 1. the newest checkpoint that can be read; 2. the initial weights.
         start = run.checkpoints.restore() or 0
         if chief:

@@ -42,18 +42,27 @@ def test_what_each_machine_gets(
     tmp_path: Path,
 ) -> None:
     on_machine(text, monkeypatch, tmp_path)
-    assert not cpu.has_fast_kernels()
     cpu.use_fast_kernels()
     assert cpu.has_fast_kernels() == onednn == ("TF_ENABLE_ONEDNN_OPTS" in os.environ)
     assert cpu.has_fast_bfloat16() == bfloat16
     assert cpu.described() == told or (not told and "," not in cpu.described())
 
 
-@pytest.mark.parametrize("own, expected", [("0", False), ("1", True), ("TRUE", True), ("", False)])
+@pytest.mark.parametrize(
+    "machine, own, expected",
+    [
+        *((machine, "0", False) for machine in (LAPTOP, SERVER)),
+        *((machine, own, True) for machine in (LAPTOP, SERVER) for own in ("1", "TRUE")),
+        # As if it were not set, to TensorFlow.
+        *((LAPTOP, own, False) for own in ("", "yes")),
+        *((SERVER, own, True) for own in ("", "yes")),
+        (ARM, "1", False),
+    ],
+)
 def test_what_the_user_has_set_stays(
-    own: str, expected: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    machine: str, own: str, expected: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    on_machine(SERVER, monkeypatch, tmp_path)
+    on_machine(machine, monkeypatch, tmp_path)
     monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", own)
     cpu.use_fast_kernels()
     assert os.environ["TF_ENABLE_ONEDNN_OPTS"] == own

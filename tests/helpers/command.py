@@ -5,7 +5,9 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import IO, Any
 
 import numpy as np
@@ -56,12 +58,21 @@ class Command:
         )
 
     def start_workers(
-        self, *flags: str, run: str = "run", last_flags: tuple[list[str], list[str]] = ([], [])
+        self,
+        *flags: str,
+        run: str = "run",
+        last_flags: tuple[list[str], list[str]] = ([], []),
+        first_environment: Mapping[str, str] = MappingProxyType({}),
     ) -> list[subprocess.Popen[str]]:
         """Two processes of one MultiWorkerMirroredStrategy on loopback."""
+        own = zip(last_flags, (first_environment, {}), tf_configs(free_ports(2)), strict=True)
         return [
-            self.start("--strategy=multiworker", *flags, *own_flags, run=run, TF_CONFIG=tf_config)
-            for own_flags, tf_config in zip(last_flags, tf_configs(free_ports(2)), strict=True)
+            self.start(
+                *("--strategy=multiworker", *flags, *own_flags),
+                run=run,
+                **({"TF_CONFIG": tf_config} | environment),
+            )
+            for own_flags, environment, tf_config in own
         ]
 
     def finish(

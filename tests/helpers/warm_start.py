@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import functools
 import importlib
+import inspect
 import json
 import os
 import runpy
@@ -28,14 +29,18 @@ _NUMBER = struct.Struct("!I")
 class WarmProgram(subprocess.Popen[str]):
     """`python -m MODULE FLAGS...`, of which the command's first two words are taken as said."""
 
-    def _execute_child(self, args: Any, *rest: Any) -> None:
-        cwd, env = rest[4], rest[5]
-        stdin, _, _, stdout, _, stderr = rest[9:15]
-        streams = [own if own >= 0 else given for given, own in enumerate((stdin, stdout, stderr))]
+    def _execute_child(self, *given: Any) -> None:
+        parent: Any = subprocess.Popen
+        named = inspect.signature(parent._execute_child).bind(self, *given).arguments
+        stdout, stderr = named["c2pwrite"], named["errwrite"]
+        streams = [
+            own if own >= 0 else inherited
+            for inherited, own in enumerate((named["p2cread"], stdout, stderr))
+        ]
         request = {
-            "arguments": args[2:],
-            "cwd": cwd or os.getcwd(),
-            "env": dict(env or os.environ),
+            "arguments": named["args"][2:],
+            "cwd": named["cwd"] or os.getcwd(),
+            "env": dict(named["env"] or os.environ),
         }
         try:
             self.pid = _ask(request, streams)

@@ -91,7 +91,7 @@ DAMAGES = {
 def test_a_damaged_checkpoint_is_told_and_set_aside(
     gan: Gan, tmp_path: Path, caplog: pytest.LogCaptureFixture, name: str
 ) -> None:
-    claim_run_dir(str(tmp_path), tiny_config(), {})
+    claim_run_dir(str(tmp_path), tiny_config(), {"xla": False})
     folder, (file, harm, words) = tmp_path / "checkpoints", DAMAGES[name]
     checkpoints = Checkpoints(gan, str(tmp_path), keep=2)
     checkpoints.save(1)

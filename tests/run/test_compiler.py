@@ -13,9 +13,9 @@ from trainer.config import Config
 from trainer.gan import kernels
 from trainer.run import compiler
 from trainer.run.checkpoints import Checkpoints
-from trainer.run.compiler import as_trained, decided, kept_choice
+from trainer.run.compiler import as_trained, decided, keep_choice, kept_choice
 from trainer.run.environment import environment, tell_other_machine
-from trainer.run.run_dir import claim_run_dir
+from trainer.run.run_dir import claim_run_dir, write_environment
 
 
 @pytest.fixture(autouse=True)
@@ -109,6 +109,44 @@ def test_a_run_keeps_its_choice_on_a_machine_that_would_choose_otherwise(
     tell_other_machine(run_dir, environment(config_of("false"), make_strategy_of(1)))
     told = caplog.messages[-1]
     assert "threads was " in told and "is 99" in told and "onednn was True, is False" in told
+    assert "settings was" not in told, "oneDNN is told once"
+
+
+def test_a_command_that_saves_nothing_changes_no_note(tmp_path: Path) -> None:
+    run_dir = begun(tmp_path, "auto")
+    before = (tmp_path / "environment.json").read_bytes()
+    config, strategy = config_of("true"), make_strategy_of(1)
+    machine = environment(config, strategy)
+    claim_run_dir(run_dir, config, machine)
+    assert (tmp_path / "environment.json").read_bytes() == before
+    assert kept_choice(run_dir) is False
+    Checkpoints(build_gan_on(config, strategy), run_dir, machine=machine).save(2)
+    assert kept_choice(run_dir) is True
+
+
+@pytest.mark.parametrize("setting, on", [("0", False), ("1", True), ("yes", False), ("", False)])
+def test_a_change_of_settings_is_told(
+    setting: str, on: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a version that noted no `onednn`, on a CPU with AVX2 only; now oneDNN is on."""
+    flags = "--xla_a=1 --xla_b"
+    settings = f"XLA_FLAGS={flags}" + f" TF_ENABLE_ONEDNN_OPTS={setting}" * bool(setting)
+    write_environment(str(tmp_path), {"settings": settings})
+    now = environment(config_of("false"), make_strategy_of(1))
+    tell_other_machine(str(tmp_path), now)
+    told = caplog.messages[-1]
+    assert f"settings was XLA_FLAGS={flags}, is " in told
+    assert ("onednn was False, is True" in told) is not on
+
+
+@pytest.mark.parametrize("text", [None, "{", '{"xla": "yes"}'])
+def test_a_run_that_nobody_knows_of_says_so(
+    text: str | None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_dir, path = begun(tmp_path, "auto"), tmp_path / "environment.json"
+    path.write_text(text) if text else path.unlink()
+    assert kept_choice(run_dir) is None
+    assert "does not say whether the run went with XLA" in caplog.messages[-1]
 
 
 def test_a_run_of_an_earlier_version_had_noted_it_in_its_config(tmp_path: Path) -> None:
@@ -119,3 +157,6 @@ def test_a_run_of_an_earlier_version_had_noted_it_in_its_config(tmp_path: Path) 
         (tmp_path / "config.json").write_text(json.dumps(saved))
         (tmp_path / "environment.json").write_text('{"cpus": 2}')
         assert kept_choice(run_dir) is written
+        keep_choice(run_dir, written)
+        claim_run_dir(run_dir, config_of("auto"), {"xla": not written})
+        assert kept_choice(run_dir) is written, "though no config tells it any more"

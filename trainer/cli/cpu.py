@@ -7,6 +7,8 @@ from pathlib import Path
 
 _CPU_INFO = Path("/proc/cpuinfo")
 _ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
+# Where TensorFlow turns oneDNN on by itself.
+_ONEDNN_BY_DEFAULT = {"avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_int8", "amx_bf16"}
 _DECIDING = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16")
 
 
@@ -42,7 +44,14 @@ def use_fast_kernels() -> None:
 
 def has_fast_kernels() -> bool:
     """Whether TensorFlow, imported after `use_fast_kernels`, has oneDNN's kernels for AVX2."""
-    return "avx2" in features() and os.environ.get(_ONEDNN, "").lower() in ("1", "true")
+    return has_fast_kernels_with(os.environ.get(_ONEDNN, ""))
+
+
+def has_fast_kernels_with(setting: str) -> bool:
+    """The same where TF_ENABLE_ONEDNN_OPTS has another value, or, empty, is not set."""
+    # TensorFlow takes every other value for none.
+    on = {"1": True, "true": True, "0": False, "false": False}.get(setting.lower())
+    return "avx2" in features() and (bool(features() & _ONEDNN_BY_DEFAULT) if on is None else on)
 
 
 def has_fast_bfloat16() -> bool:

@@ -13,6 +13,7 @@ from trainer.gan.networks import Generator
 from trainer.gan.state import Gan, sampled_generator_checkpoint
 from trainer.run.compiler import as_trained
 from trainer.run.damaged_checkpoints import UNREADABLE, damage, is_whole, opened, set_aside
+from trainer.run.environment import Environment
 from trainer.run.run_dir import (
     BEST,
     CHECKPOINT_LIST,
@@ -22,6 +23,7 @@ from trainer.run.run_dir import (
     found_checkpoints,
     latest_checkpoint,
     newest_in,
+    write_environment,
 )
 from trainer.storage.disk import naming_the_writing, storage_refused
 from trainer.storage.files import names_in, remove, write_text
@@ -108,9 +110,17 @@ def _names(run_dir: str, but: str = "") -> list[str]:
 class Checkpoints:
     """The last few checkpoints of one run, named by their step."""
 
-    def __init__(self, gan: Gan, run_dir: str, keep: int = 1, chief: bool = True) -> None:
-        """Of several workers, only the `chief` changes files."""
+    def __init__(
+        self,
+        gan: Gan,
+        run_dir: str,
+        keep: int = 1,
+        chief: bool = True,
+        machine: Environment | None = None,
+    ) -> None:
+        """Of several workers, only the `chief` changes files; `machine` computes what it saves."""
         self.gan = gan
+        self.machine = machine
         self.chief = chief
         self.run_dir = run_dir
         self.checkpoint = gan.checkpoint()
@@ -191,6 +201,9 @@ class Checkpoints:
 
     def _save_in(self, name: str, step: int, keep: int) -> None:
         # Not by a CheckpointManager, which takes the folder's name as a pattern.
+        if self.machine:
+            write_environment(self.run_dir, self.machine)
+            self.machine = None
         folder = os.path.join(self.run_dir, name)
         before = map(os.path.basename, checkpoints_in(folder))
         newest = f"step-{step}"

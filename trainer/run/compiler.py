@@ -9,7 +9,14 @@ import tensorflow as tf
 from trainer.cli import cpu
 from trainer.config import Config
 from trainer.gan.kernels import on_cpu, set_graph_optimizer, uses_xla
-from trainer.run.run_dir import ENVIRONMENT, json_object, latest_checkpoint, read_config
+from trainer.run.run_dir import (
+    ENVIRONMENT,
+    has_config,
+    json_object,
+    latest_checkpoint,
+    read_config,
+    write_environment,
+)
 from trainer.strategy import is_tpu
 
 log = logging.getLogger(__name__)
@@ -51,15 +58,30 @@ def decided(config: Config, strategy: tf.distribute.Strategy, kept: bool | None)
 
 
 def kept_choice(run_dir: str) -> bool | None:
-    """Whether XLA computed the run so far; None: it has no checkpoint, so nothing to keep."""
+    """Whether XLA computed the run so far; None: it has no checkpoint, or, logged, nobody knows."""
     if latest_checkpoint(run_dir) is None:
         return None
-    noted = json_object(os.path.join(run_dir, ENVIRONMENT)).get("xla")
+    path = os.path.join(run_dir, ENVIRONMENT)
+    noted = json_object(path).get("xla")
     if isinstance(noted, bool):
         return noted
     # Earlier versions noted it in the config only.
-    saved = read_config(run_dir).train.jit_compile
-    return None if saved == "auto" else saved == "true"
+    saved = read_config(run_dir).train.jit_compile if has_config(run_dir) else "auto"
+    if saved != "auto":
+        return saved == "true"
+    log.warning(
+        "%s does not say whether the run went with XLA so far: the last bits from here on may not "
+        "be those of a run in one piece; give --config.train.jit_compile where you know it",
+        path,
+    )
+    return None
+
+
+def keep_choice(run_dir: str, kept: bool | None) -> None:
+    """Notes what `kept_choice` found where an earlier version did not: the config may change."""
+    noted = json_object(os.path.join(run_dir, ENVIRONMENT))
+    if kept is not None and "xla" not in noted:
+        write_environment(run_dir, noted | {"xla": kept})
 
 
 def as_trained(run_dir: str) -> Config:

@@ -3,6 +3,7 @@
 import logging
 import os
 import platform
+import re
 from collections.abc import Mapping
 
 import keras
@@ -22,7 +23,8 @@ _DECIDING = (
     *("XLA_FLAGS", "TF_ENABLE_ONEDNN_OPTS", "TF_DETERMINISTIC_OPS"),
     *("TF_CUDNN_DETERMINISTIC", "NVIDIA_TF32_OVERRIDE"),
 )
-_LAST_BITS = ("tensorflow", "keras", "cpu", "threads", "accelerators", "onednn")
+_ONEDNN = re.compile(r"TF_ENABLE_ONEDNN_OPTS=(\S*) ?")
+_LAST_BITS = ("tensorflow", "keras", "cpu", "threads", "accelerators", "onednn", "settings")
 
 
 def environment(config: Config, strategy: tf.distribute.Strategy) -> Environment:
@@ -30,7 +32,7 @@ def environment(config: Config, strategy: tf.distribute.Strategy) -> Environment
 
     `config`: its compiler decided.
     """
-    devices = tf.config.list_physical_devices()
+    devices = tf.config.get_visible_devices()
     return {
         "tensorflow": tf.__version__,
         "keras": keras.__version__,
@@ -39,7 +41,7 @@ def environment(config: Config, strategy: tf.distribute.Strategy) -> Environment
         "cpu": cpu.described(),
         "cpus": os.cpu_count() or 0,
         "threads": _threads(),
-        "accelerators": len(devices) - len(tf.config.list_physical_devices("CPU")),
+        "accelerators": sum(device.device_type != "CPU" for device in devices),
         "strategy": type(strategy).__name__,
         "replicas": strategy.num_replicas_in_sync,
         "xla": config.train.jit_compile == "true" or is_tpu(strategy),
@@ -49,19 +51,30 @@ def environment(config: Config, strategy: tf.distribute.Strategy) -> Environment
 
 
 def tell_other_machine(run_dir: str, now: Environment) -> None:
-    """Logs it where a run has gone on another kind of machine, whose last bits may differ."""
-    before = json_object(os.path.join(run_dir, ENVIRONMENT))
+    """Logs it where a run goes on on what may give other last bits than what it began on."""
+    before = _deciding(json_object(os.path.join(run_dir, ENVIRONMENT)))
     changes = [
-        f"{name} was {before[name]}, is {now[name]}"
-        for name in _LAST_BITS
-        if name in before and before[name] != now[name]
+        f"{name} was {str(before[name]) or 'empty'}, is {str(value) or 'empty'}"
+        for name, value in _deciding(now).items()
+        if name in before and before[name] != value
     ]
     if changes:
         log.warning(
-            "the run goes on on another machine (%s): its last bits may not be those of a run in "
-            "one piece",
+            "the run goes on on another machine or with other settings (%s): its last bits may not "
+            "be those of a run in one piece",
             "; ".join(changes),
         )
+
+
+def _deciding(noted: Environment) -> dict[str, str | int]:
+    """The part of it that decides over the last bits, in the terms of this version."""
+    found = {name: noted[name] for name in _LAST_BITS if name in noted}
+    if "settings" in found:
+        settings = str(found["settings"])
+        onednn, found["settings"] = _ONEDNN.search(settings), _ONEDNN.sub("", settings).strip()
+        # Earlier versions noted no more of oneDNN than what the user had set.
+        found.setdefault("onednn", cpu.has_fast_kernels_with(onednn[1] if onednn else ""))
+    return found
 
 
 def _threads() -> int:

@@ -143,6 +143,11 @@ def checkpoint_files(folder: str, name: str) -> list[str]:
     return [file for file, match in found if match and match[1] == name]
 
 
+def has_config(run_dir: str) -> bool:
+    """Whether a run's config is there, be it damaged."""
+    return tf.io.gfile.exists(os.path.join(run_dir, CONFIG))
+
+
 def read_config(run_dir: str) -> Config:
     """The config that a run was started with.
 
@@ -150,7 +155,7 @@ def read_config(run_dir: str) -> Config:
         UserError: the directory holds no run.
     """
     path = os.path.join(run_dir, CONFIG)
-    if not tf.io.gfile.exists(path):
+    if not has_config(run_dir):
         raise UserError(f"{run_dir} holds no run: {path} is missing; check --run_dir.")
     try:
         with tf.io.gfile.GFile(path) as file:
@@ -164,8 +169,8 @@ def read_config(run_dir: str) -> Config:
         tf.errors.FailedPreconditionError,  # a folder
     ) as error:
         raise UserError(
-            f"{path} is damaged ({type(error).__name__}: {error}): write it anew by giving the "
-            "run's own command, or choose another --run_dir."
+            f"{path} is damaged ({type(error).__name__}: {error}): delete it and give the "
+            "run's own command, which writes it anew, or choose another --run_dir."
         ) from error
 
 
@@ -188,6 +193,7 @@ def json_object(path: str) -> dict[str, Any]:
 def claim_run_dir(run_dir: str, config: Config, environment: Mapping[str, str | int]) -> None:
     """Makes or tidies the run directory and writes config and environment; for the chief.
 
+    Where there are checkpoints, the environment stays that of theirs, until others are written.
     Call `check_run_dir` first.
 
     Raises:
@@ -197,10 +203,15 @@ def claim_run_dir(run_dir: str, config: Config, environment: Mapping[str, str | 
     with naming_the_output(run_dir, "--run_dir"):
         tf.io.gfile.makedirs(run_dir)
         _remove_leftovers(run_dir)
-        # First, since the config of an earlier version may be all that tells how it was computed.
-        text = json.dumps(environment, indent=2) + "\n"
-        write_text(os.path.join(run_dir, ENVIRONMENT), text)
+        if latest_checkpoint(run_dir) is None:
+            write_environment(run_dir, environment)
         write_text(os.path.join(run_dir, CONFIG), config.to_json())
+
+
+def write_environment(run_dir: str, environment: Mapping[str, str | int]) -> None:
+    """Notes what computes the checkpoints of a run."""
+    text = json.dumps(environment, indent=2) + "\n"
+    write_text(os.path.join(run_dir, ENVIRONMENT), text)
 
 
 def check_run_dir(run_dir: str, config: Config) -> None:
@@ -217,6 +228,13 @@ def check_run_dir(run_dir: str, config: Config) -> None:
     else:
         _check_kinds(run_dir)
     if latest_checkpoint(run_dir) is None:
+        return
+    if not has_config(run_dir):
+        log.warning(
+            "%s is missing: nothing says whether the checkpoints there are of this config, but "
+            "their variables",
+            os.path.join(run_dir, CONFIG),
+        )
         return
     conflicts = resume_conflicts(read_config(run_dir), config)
     if conflicts:
