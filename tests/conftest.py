@@ -2,6 +2,7 @@
 
 import functools
 import os
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,15 +17,30 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from tests.helpers.command import STARTED
 from tests.helpers.examples import prepared
 from trainer.config import Config
 from trainer.gan.build import build_gan
 from trainer.gan.state import Gan
 from trainer.gan.step import AdversarialStep
 
+# In the background of a script and under nohup they are ignored, by all that is started here too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4
 )
+
+
+@pytest.fixture(autouse=True)
+def nothing_runs_on() -> Iterator[None]:
+    """A program whose test has failed would take the others' time."""
+    yield
+    while STARTED:
+        if (program := STARTED.pop()).poll() is None:
+            program.kill()
+            program.wait()
 
 
 @functools.cache

@@ -27,6 +27,9 @@ def get_config():
 ENVIRONMENT = {"PYTHONPATH": os.getcwd(), "TF_CPP_MIN_LOG_LEVEL": "3", "XLA_FLAGS": ""}
 """Of the programs under test."""
 
+STARTED: list[subprocess.Popen[str]] = []
+"""Programs that `Command` started and that may still run."""
+
 
 class Command:
     """The trainer's command line on a folder of its own."""
@@ -49,13 +52,15 @@ class Command:
             flag.startswith("--compile_cache") for flag in flags
         )
         kind = WarmProgram if is_plain else subprocess.Popen
-        return kind(
+        program = kind(
             [*command, *flags],
             env=os.environ | ENVIRONMENT | self.environment | env,
             stdout=output,
             stderr=subprocess.STDOUT,
             text=True,
         )
+        STARTED.append(program)
+        return program
 
     def start_workers(
         self,
