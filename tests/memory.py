@@ -56,7 +56,8 @@ def training_grows(command: Command, steps: int) -> bool:
         sizes = sizes_by_step(process, command.folder / "run")
     assert process.returncode == 0, (command.folder / "output.txt").read_text()
     first = min(step for step in sizes if step >= SETTLED_STEPS)
-    last = max(sizes)
+    # After the very last, pictures and the report are drawn, with libraries of their own.
+    last = max(step for step in sizes if step < steps)
     growth = sizes[last] / sizes[first] - 1
     print(
         f"resident at step {first}: {sizes[first] / 1e6:.0f} MB, "

@@ -45,7 +45,9 @@ class WarmProgram(subprocess.Popen[str]):
         try:
             self.pid = _ask(request, streams)
         finally:
-            for descriptor in {stdout, stderr} - {-1}:
+            # Of pipes, the ends that are the program's; a file stays its owner's.
+            ends = ((named["c2pread"], stdout), (named["errread"], stderr))
+            for descriptor in {written for read, written in ends if read >= 0}:
                 os.close(descriptor)
         self._child_created = True
 
