@@ -202,8 +202,7 @@ class AdversarialStep:
         clip_norm: float,
     ) -> Metrics:
         """Applies the gradients and statistics of this replica's groups; their summed metrics."""
-        casted = [tf.nest.map_structure(lambda v: tf.cast(v, self.sum_dtype), g) for g in groups]
-        sums = _added(casted)
+        sums = _added([self._summands(group, clip_norm) for group in groups])
         # Keras adds up the gradients of the replicas, then takes them back to float32.
         optimizer.apply(self._parts_of_mean(sums.gradients, clip_norm), model.trainable_variables)
         if sums.non_trainable:
@@ -211,6 +210,15 @@ class AdversarialStep:
             for variable, value in zip(model.non_trainable_variables, whole, strict=True):
                 variable.assign(tf.cast(value / self.num_groups, tf.float32))
         return sums.metrics
+
+    def _summands(self, group: Result, clip_norm: float) -> Result:
+        """What is added up of a group, in `sum_dtype`; its weights' part as it is if it is alone."""
+
+        def wide(nest: Any) -> Any:
+            return tf.nest.map_structure(lambda value: tf.cast(value, self.sum_dtype), nest)
+
+        alone = self.num_groups == 1 and not clip_norm
+        return group._replace(metrics=wide(group.metrics)) if alone else Result(*wide(group))
 
     def _parts_of_mean(self, gradients: list[tf.Tensor], clip_norm: float) -> list[tf.Tensor]:
         """Parts of the replicas that add up to the mean gradient, its norm `clip_norm` at most."""
