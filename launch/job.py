@@ -63,6 +63,11 @@ class JobSpec:
             )
         if not (math.isfinite(self.max_hours) and self.max_hours > 0):
             raise LaunchError(f"--max_hours={self.max_hours}: give a number above 0.")
+        if any(argument.startswith("--run_dir") for argument in self.trainer_arguments):
+            raise LaunchError(
+                "--run_dir stands after -- too: give it once, before, so that the job and its "
+                "trainer mean the same folder."
+            )
         for key, value in self.labels.items():
             if not _NAME.fullmatch(key) or not _LABEL.fullmatch(value):
                 raise LaunchError(

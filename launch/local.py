@@ -1,6 +1,7 @@
 """Jobs on this machine: a group of workers that starts again together when one of them dies."""
 
 import contextlib
+import fcntl
 import json
 import os
 import shlex
@@ -11,7 +12,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from launch.backend import JobState, JobStatus
 from launch.errors import LaunchError, ServiceError
@@ -56,16 +56,16 @@ class Local:
             LaunchError: a job of this name is running.
         """
         record = _Record(job.name)
-        record.claim()
-        with open(record.log, "w", encoding="utf-8") as log:
+        # Unbuffered, so that no line waits for one that the disk refuses.
+        with record.claimed(), open(record.log, "wb", buffering=0) as log:
             group = WorkerGroup(job, log)
             with _passing_signals_to(group):
                 exit_code = self._run_until_final(group, record)
-        state = JobState.SUCCEEDED if exit_code == 0 else JobState.FAILED
-        detail = f"exit code {exit_code}"
-        if group.told_to_end and exit_code:
-            state, detail = JobState.CANCELLED, f"{detail}, {group.told_to_end}"
-        record.write(state, detail)
+            state = JobState.SUCCEEDED if exit_code == 0 else JobState.FAILED
+            detail = f"exit code {exit_code}"
+            if group.told_to_end and exit_code:
+                state, detail = JobState.CANCELLED, f"{detail}, {group.told_to_end}"
+            record.write(state, detail)
         return exit_code
 
     def _run_until_final(self, group: WorkerGroup, record: "_Record") -> int:
@@ -90,11 +90,7 @@ class Local:
 
     def cancel(self, job_id: str) -> None:
         """Tells a job to save and end; raises ServiceError where it is not running."""
-        record = _Record(job_id)
-        status = record.status()
-        if status.state.is_final:
-            raise ServiceError(f"{job_id} is not running: it has {status.state.value}.")
-        os.kill(record.read()["pid"], signal.SIGTERM)
+        os.kill(_Record(job_id).launcher(), signal.SIGTERM)
 
     def logs(self, job_id: str, follow: bool) -> Iterator[str]:
         """What the workers printed, each line with its worker."""
@@ -111,61 +107,100 @@ class Local:
 
 
 class _Record:
-    """What is kept of a job: job.json and log.txt in a folder of its own."""
+    """What is kept of a job, in a folder of its own: job.json, log.txt and its launcher's lock."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.folder = _jobs_folder() / name
         self.file = self.folder / "job.json"
         self.log = self.folder / "log.txt"
+        self.lock = self.folder / "lock"
+        self.created = datetime.now(UTC).isoformat(timespec="milliseconds")
 
-    def claim(self) -> None:
-        """Starts a new record; raises LaunchError where a job of this name is running."""
-        if self.file.exists() and not self.status().state.is_final:
-            raise LaunchError(
-                f"--name={self.name}: a job of this name is running; cancel it, or take another "
-                "--name."
-            )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.file.unlink(missing_ok=True)
-        self.write(JobState.RUNNING, "")
+    @contextlib.contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Keeps a new record for this process while inside.
+
+        Raises:
+            LaunchError: a job of this name is running, or the record cannot be written.
+        """
+        with contextlib.ExitStack() as held:
+            try:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                lock = held.enter_context(open(self.lock, "a"))
+                # The kernel gives it back however this process ends; a process's number alone may
+                # be another's by then.
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                self.log.touch()
+                self._write(JobState.RUNNING, "")
+            except BlockingIOError:
+                raise LaunchError(
+                    f"--name={self.name}: a job of this name is running; cancel it, or take "
+                    "another --name."
+                ) from None
+            except OSError as error:
+                raise LaunchError(
+                    f"the record of the job cannot be kept ({error}): free that disk, or set "
+                    "XDG_STATE_HOME to a folder that can be written."
+                ) from error
+            yield
 
     def write(self, state: JobState, detail: str) -> None:
-        """Sets the state, and keeps when the job was made."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        created = self.read()["created"] if self.file.exists() else now
-        content = {"pid": os.getpid(), "created": created, "state": state.value, "detail": detail}
+        """Sets the state; where the disk refuses, the job goes on all the same."""
+        try:
+            self._write(state, detail)
+        except OSError as error:
+            print(f"launch: {self.file} is not up to date ({error})", file=sys.stderr, flush=True)
+
+    def _write(self, state: JobState, detail: str) -> None:
+        content = {
+            "pid": os.getpid(),
+            "created": self.created,
+            "state": state.value,
+            "detail": detail,
+        }
         temporary = self.file.with_suffix(f".tmp-{os.getpid()}")
         temporary.write_text(json.dumps(content, indent=2) + "\n")
         temporary.replace(self.file)
 
-    def read(self) -> dict[str, Any]:
-        """What was written last; raises ServiceError where there is no such job."""
-        if not self.file.exists():
-            raise ServiceError(f"there is no local job {self.name}; see list --backend=local.")
-        content: dict[str, Any] = json.loads(self.file.read_text())
-        return content
+    def launcher(self) -> int:
+        """The number of the process that runs the job; raises ServiceError where none does."""
+        status = self.status()
+        if status.state.is_final:
+            raise ServiceError(f"{self.name} is not running: it has {status.state.value}.")
+        return int(json.loads(self.file.read_text())["pid"])
 
     def status(self) -> JobStatus:
-        """The same as a status; a job whose launcher was killed has failed."""
-        content = self.read()
-        state, detail = JobState(content["state"]), content["detail"]
-        if not state.is_final and not _is_alive(content["pid"]):
+        """Where the job stands; one whose launcher was killed has failed.
+
+        Raises:
+            ServiceError: there is no such job.
+        """
+        # A name alone: a path would lead to what is no job.
+        if self.name != self.folder.name or not self.file.exists():
+            raise ServiceError(f"there is no local job {self.name}; see list --backend=local.")
+        try:
+            content = json.loads(self.file.read_text())
+            created, detail = str(content["created"]), str(content["detail"])
+            state, _ = JobState(content["state"]), int(content["pid"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return JobStatus(self.name, JobState.FAILED, f"its record {self.file} is damaged")
+        if not state.is_final and not self._has_launcher():
             state, detail = JobState.FAILED, "its launcher was killed"
-        return JobStatus(self.name, state, detail, content["created"])
+        return JobStatus(self.name, state, detail, created)
+
+    def _has_launcher(self) -> bool:
+        with contextlib.suppress(FileNotFoundError), open(self.lock) as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
 
 
 def _jobs_folder() -> Path:
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
     return Path(state) / "dcgan-trainer/jobs"
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 @contextlib.contextmanager

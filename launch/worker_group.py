@@ -8,19 +8,21 @@ import subprocess
 import sys
 import threading
 import time
-from typing import TextIO
+from io import RawIOBase
 
 from launch.job import JobSpec
 
 # Others notice a dead worker within 12 seconds and leave by themselves.
 _GRACE_SECONDS = 30.0
 _POLL_SECONDS = 0.1
+_PARENT = "DCGAN_TRAINER_PARENT"
+"""Names the process with which the trainer ends, as if it were told to."""
 
 
 class WorkerGroup:
     """The workers of a job, which start and end together."""
 
-    def __init__(self, job: JobSpec, log: TextIO) -> None:
+    def __init__(self, job: JobSpec, log: RawIOBase) -> None:
         """Sets what `run` starts; what the workers print goes to the terminal and to `log`."""
         self.job = job
         self.log = log
@@ -62,7 +64,7 @@ class WorkerGroup:
         # In a session of its own, so that Ctrl-C reaches it once, through `tell`.
         return subprocess.Popen(
             [sys.executable, *self.job.command()[1:]],
-            env=os.environ | {"PYTHONUNBUFFERED": "1"} | env,
+            env=os.environ | {"PYTHONUNBUFFERED": "1", _PARENT: str(os.getpid())} | env,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -73,12 +75,21 @@ class WorkerGroup:
         for line in worker.stdout:
             text = f"{prefix}{line.decode(errors='replace').rstrip()}\n"
             with self.lock:
-                print(text, end="", file=self.log, flush=True)
+                self._keep(text)
                 try:
                     print(text, end="", flush=True)
                 except OSError:
                     # Nobody reads any more, as in `... | head`; the workers go on.
                     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+    def _keep(self, text: str) -> None:
+        """Writes to the log as long as its disk takes it; the workers wait for their reader."""
+        try:
+            if not self.log.closed:
+                self.log.write(text.encode())
+        except OSError as error:
+            self.log.close()
+            print(f"launch: the job goes on without its log ({error})", file=sys.stderr, flush=True)
 
     def _wait(self) -> int:
         first_failure, give_up_at = 0, float("inf")

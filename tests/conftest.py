@@ -24,9 +24,11 @@ from trainer.gan.build import build_gan
 from trainer.gan.state import Gan
 from trainer.gan.step import AdversarialStep
 
-# In the background of a script and under nohup they are ignored, by all that is started here too.
+# In the background of a script and under nohup they are ignored, by all that is started here too:
+# in the processes that run tests, so that nohup still keeps the one that collects what they say.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-signal.signal(signal.SIGHUP, signal.SIG_DFL)
+if "PYTEST_XDIST_WORKER" in os.environ:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4

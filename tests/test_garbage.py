@@ -127,7 +127,7 @@ def test_a_manifest_with_values_of_other_kinds(damaged: Path) -> None:
         {"shards": [good["shards"][0] | {"records": "10"}]},
     ):
         path.write_text(json.dumps(good | changed))
-        with pytest.raises(UserError, match=r"manifest\.json is damaged"):
+        with pytest.raises(UserError, match=r"manifest\.json is no manifest"):
             read_manifest(str(path.parent))
 
 

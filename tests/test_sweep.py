@@ -40,6 +40,7 @@ def test_every_combination_has_a_folder_flags_and_a_config() -> None:
         (["optimizer.generator.learning_rate=1e-3,0.001"], "come to the same run"),
         (["data.source=a/b,a-b"], "come to the same run or folder"),
         (["seed=1,2", "config.seed=3"], "names a field twice"),
+        ([f"data.records_dir=a,{'b' * 250}"], "of which disks take 255"),
     ],
 )
 def test_what_is_no_sweep(axes: list[str], message: str) -> None:

@@ -24,7 +24,7 @@ from trainer.run.run_dir import EVALUATION, read_config
 from trainer.sampling.sampler import Sampler
 from trainer.storage.bucket_errors import reason
 from trainer.storage.disk import storage_refused
-from trainer.storage.files import naming_the_output, write_text
+from trainer.storage.files import check_no_folder, naming_the_output, write_text
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +52,7 @@ def evaluate_runs(
     with naming_the_output(path, "--output"):
         # Before the work, not after it.
         tf.io.gfile.makedirs(os.path.dirname(output or ".") or ".")
-    if tf.io.gfile.isdir(path):
-        raise UserError(f"--output={path} is a folder: give the name of a file, FILE.json.")
+    check_no_folder(path, "FILE.json")
     configs = [config or _config_of(source) for source in sources]
     for each in (*sources, *(run_config.evaluation.extractor for run_config in configs)):
         check_trusted(each, trusts_saved_models)

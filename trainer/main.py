@@ -140,8 +140,10 @@ def _report() -> None:
     import_tensorflow()
     from trainer.report.page import write_report
     from trainer.run.run_dir import REPORT
+    from trainer.storage.files import check_no_folder
 
     output = given.OUTPUT.value or os.path.join(_run_dirs()[0], REPORT)
+    check_no_folder(output, "report.html")
     write_report(_run_dirs(), output)
     print(output)
 
@@ -180,7 +182,10 @@ def _run_dir() -> str:
 def _run_dirs() -> list[str]:
     if os.path.exists(_run_dir()):
         return [_run_dir()]  # the comma is part of its name
-    return [_path("run_dir", path) for path in _run_dir().split(",") if path]
+    paths = [_path("run_dir", path) for path in _run_dir().split(",") if path]
+    if not paths:
+        raise UserError(f"flag --run_dir={_run_dir()}: names no folder.")
+    return paths
 
 
 def _path(flag: str, value: str) -> str:

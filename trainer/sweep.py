@@ -16,6 +16,7 @@ from typing import IO
 import tensorflow as tf
 
 from trainer.cli.arguments import flags_without, with_values
+from trainer.cli.parent import PARENT
 from trainer.config import Config
 from trainer.config_fields import is_field, unknown_field_message
 from trainer.errors import FailedRunsError, StoppedError, UserError
@@ -26,6 +27,7 @@ from trainer.storage.bucket import is_gs
 from trainer.storage.files import naming_the_output, write_text
 
 _POLL_SECONDS = 0.2
+_NAME_BYTES_AT_MOST = 255
 _FIRST_PROGRESS_SECONDS, _PROGRESS_SECONDS_AT_MOST = 10.0, 300.0
 
 
@@ -121,6 +123,11 @@ def trials(config: Config, axes: Sequence[str], run_dir: str) -> list[Trial]:
             trial.config.validate()
         except UserError as error:
             raise UserError(f"--sweep, {name}: {error}") from error
+        if len(os.fsencode(folder)) > _NAME_BYTES_AT_MOST:
+            raise UserError(
+                f"--sweep, {name}: names its folder with {len(folder)} signs, of which disks take "
+                f"{_NAME_BYTES_AT_MOST}: sweep shorter values, or give the long ones by --config."
+            )
         for key in (trial.run_dir, trial.config.to_json()):
             if key in names:
                 same = f"{names[key]} and {name} come to the same run or folder"
@@ -158,6 +165,7 @@ class TrialProcess:
         self._fileno, self._begin = output.fileno(), os.fstat(output.fileno()).st_size
         self._process = subprocess.Popen(
             [*command, *trial.flags],
+            env=os.environ | {PARENT: str(os.getpid())},
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,

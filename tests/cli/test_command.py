@@ -35,7 +35,7 @@ def test_a_signal_ends_a_command_in_words(name: str, code: int) -> None:
     done = run_python("-c", PROGRAM.format(name=name))
     assert done.returncode == code
     assert done.stdout == "swallowed\ncleaned up\n"
-    assert done.stderr == "interrupted before anything new was there to save.\n"
+    assert done.stderr == "interrupted; what was saved before stays.\n"
 
 
 def test_ctrl_c_ends_the_imports_of_a_command_without_a_traceback() -> None:

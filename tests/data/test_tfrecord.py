@@ -28,7 +28,7 @@ def six(tmp_path: Path) -> Manifest:
     """Six images in three shards, all as they should be."""
     manifest = write_records(tmp_path, pixels(6, 2, 2, 1))
     tfrecord.check_sizes(str(tmp_path), manifest)
-    tfrecord.check_hash(str(tmp_path), manifest.shards[1])
+    tfrecord.check_content(str(tmp_path), manifest.shards[1])
     return manifest
 
 
@@ -99,8 +99,21 @@ def test_writer_leaves_nothing_behind_without_commit(tmp_path: Path) -> None:
 )
 def test_damaged_manifest(tmp_path: Path, text: str) -> None:
     (tmp_path / "manifest.json").write_text(text)
-    with pytest.raises(UserError, match=r"manifest\.json is damaged .*prepare it again"):
+    with pytest.raises(UserError, match=r"manifest\.json is no manifest.*prepare it again"):
         tfrecord.read_manifest(str(tmp_path))
+
+
+def test_a_manifest_without_shards(tmp_path: Path, six: Manifest) -> None:
+    tfrecord.write_manifest(str(tmp_path), dataclasses.replace(six, shards=()))
+    with pytest.raises(UserError, match="no shards"):
+        tfrecord.read_manifest(str(tmp_path))
+
+
+@pytest.mark.parametrize("records", [1, 3, -5])
+def test_a_wrong_count_of_records(tmp_path: Path, six: Manifest, records: int) -> None:
+    shard = dataclasses.replace(six.shards[0], records=records)
+    with pytest.raises(UserError, match=f"has 2 records and its manifest says {records}"):
+        tfrecord.check_content(str(tmp_path), shard)
 
 
 def test_manifest_of_a_newer_version(tmp_path: Path, six: Manifest) -> None:

@@ -134,21 +134,83 @@ def test_after_max_hours_it_saves_and_ends(stand_in: Path) -> None:
     assert "--max_hours=" in Local().status("mnist").detail
 
 
-def test_a_killed_launcher_is_told(stand_in: Path) -> None:
+def record_of_a_job(stand_in: Path) -> Path:
     run(stand_in, "0")
-    record = stand_in / "state/dcgan-trainer/jobs/mnist/job.json"
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
-    content = json.loads(record.read_text()) | {"pid": gone.pid, "state": "running"}
-    record.write_text(json.dumps(content))
-    status = Local().status("mnist")
-    assert (status.state, status.detail) == (JobState.FAILED, "its launcher was killed")
+    return stand_in / "state/dcgan-trainer/jobs/mnist/job.json"
+
+
+def test_a_killed_launcher_is_told_and_another_process_of_its_number_left_alone(
+    stand_in: Path,
+) -> None:
+    record = record_of_a_job(stand_in)
+    with subprocess.Popen(["sleep", "60"]) as other:
+        content = json.loads(record.read_text()) | {"pid": other.pid, "state": "running"}
+        record.write_text(json.dumps(content))
+        status = Local().status("mnist")
+        assert (status.state, status.detail) == (JobState.FAILED, "its launcher was killed")
+        with pytest.raises(ServiceError, match="is not running"):
+            Local().cancel("mnist")
+        assert other.poll() is None
+        other.kill()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"state": "RUNNING"}'])
+def test_a_damaged_record_costs_no_more_than_itself(stand_in: Path, text: str) -> None:
+    record = record_of_a_job(stand_in)
+    record.write_text(text)
+    (found,) = Local().list()
+    assert found.state is JobState.FAILED and f"its record {record} is damaged" in found.detail
+    assert list(Local().logs("mnist", follow=True)) == ["[worker 0] start 1: 0"]
+    with pytest.raises(ServiceError, match="is not running"):
+        Local().cancel("mnist")
+    assert run(stand_in, "0,0") == 0
+    assert Local().status("mnist").state is JobState.SUCCEEDED
+
+
+def test_a_log_that_cannot_be_written_holds_nobody_up(
+    stand_in: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    log = record_of_a_job(stand_in).parent / "log.txt"
+    log.unlink()
+    log.symlink_to("/dev/full")
+    assert run(stand_in, "0,0") == 0
+    printed = capfd.readouterr()
+    assert "start 2: 0" in printed.out
+    assert printed.err.count("the job goes on without its log") == 1
+
+
+def test_a_record_that_cannot_be_kept(stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/dev/null")
+    with pytest.raises(LaunchError, match="set XDG_STATE_HOME to a folder"):
+        run(stand_in, "0")
+
+
+def test_a_training_ends_saved_with_its_killed_launcher(tmp_path: Path) -> None:
+    trainer, run_dir = command_on_20_images(tmp_path), tmp_path / "run"
+    steps = "--config.train.steps=1000000"
+    launcher = launched(
+        "--workers=1",
+        f"--config={trainer.config}",
+        f"--run_dir={run_dir}",
+        "--",
+        trainer.jit,
+        steps,
+    )
+    wait_for(run_dir / "checkpoints/step-8.index")
+    launcher.kill()
+    assert launcher.stdout is not None
+    output = launcher.stdout.read()  # to the end of all who could write to it
+    launcher.wait()
+    again = trainer.start(steps)
+    assert again.stdout is not None
+    assert any("goes on from step" in line for line in again.stdout), output
 
 
 def test_jobs_that_there_are_not() -> None:
     assert Local().list() == []
-    with pytest.raises(ServiceError, match="no local job mnist"):
-        Local().status("mnist")
+    for name in ("mnist", "../jobs/mnist", ""):
+        with pytest.raises(ServiceError, match=f"no local job {name}"):
+            Local().status(name)
 
 
 def test_render_is_what_a_shell_takes() -> None:

@@ -26,6 +26,24 @@ def gan() -> Gan:
     return trained_gan(3)
 
 
+def test_a_checkpoint_is_named_not_pointed_at(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="is a path: give a name"):
+        find_checkpoint(str(tmp_path), "../other/checkpoints/step-1")
+
+
+def test_a_run_that_trains_on_is_drawn_from_what_is_there(
+    gan: Gan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim_run_dir(str(tmp_path), tiny_config(), {"xla": False})
+    for step in (1, 2):
+        Checkpoints(gan, str(tmp_path)).save(step)
+    found = iter([str(tmp_path / "checkpoints/step-1"), str(tmp_path / "checkpoints/step-2")])
+    monkeypatch.setattr("trainer.run.checkpoints.find_checkpoint", lambda *_: next(found))
+    generator = load_generator(str(tmp_path))
+    for restored, variable in zip(generator.variables, gan.generator.variables, strict=True):
+        np.testing.assert_array_equal(restored, variable)
+
+
 def test_everything_comes_back_bit_for_bit(gan: Gan, tmp_path: Path) -> None:
     claim_run_dir(str(tmp_path), tiny_config(), {})
     Checkpoints(gan, str(tmp_path)).save(3)

@@ -9,7 +9,7 @@ import pytest
 from trainer.errors import DiskError
 from trainer.run.metrics_file import MetricsFile, read_metrics
 
-GOOD = b'{"step": 1, "epoch": 0.1, "a": 2.0}\n', b'{"step": 3, "epoch": 0.3}\n'
+GOOD = b'{"step": 1, "epoch": 0.1, "a": 2.0}\n', b'{"step": 3, "epoch": 0.3, "alarm": "b"}\n'
 DAMAGED = {
     "binary": b"\xff\xfe\x00\x80\n",
     "empty": b"\n",
@@ -17,6 +17,8 @@ DAMAGED = {
     "no object": b"[2]\n",
     "no step": b'{"epoch": 0.2}\n',
     "a word as step": b'{"step": "two", "epoch": 0.2}\n',
+    "a list in place of a number": b'{"step": 2, "epoch": 0.2, "a": [1]}\n',
+    "a word in place of a number": b'{"step": 2, "epoch": 0.2, "a": "one"}\n',
     "deep": b"[" * 100_000 + b"\n",
 }
 

@@ -106,6 +106,40 @@ def test_a_folder_in_place_of_a_file_is_refused(name: str, tmp_path: Path) -> No
             read_config(str(tmp_path))
 
 
+@pytest.mark.parametrize("name", ["metrics.jsonl", "report.html", "samples/epoch_0001.png"])
+def test_a_file_of_something_else_is_not_written_over(name: str, tmp_path: Path) -> None:
+    (tmp_path / "samples").mkdir()
+    (tmp_path / name).write_text("mine")
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=f"{name} is there, but no config.json of a run"):
+        check_run_dir(str(tmp_path), tiny_config())
+    (tmp_path / name).unlink()
+    check_run_dir(str(tmp_path), tiny_config())
+
+
+def test_a_config_of_something_else_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"my": "web project"}')
+    with pytest.raises(UserError, match=r"choose another --run_dir: .*config\.json"):
+        check_run_dir(str(tmp_path), tiny_config())
+
+
+@pytest.mark.parametrize("name", ["run.lock", "metrics.jsonl", "samples"])
+def test_what_is_neither_file_nor_folder_is_refused(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).symlink_to(tmp_path / "unmounted/disk")
+    with pytest.raises(UserError, match=f"{name} is a link to nothing"):
+        check_run_dir(str(tmp_path), tiny_config())
+    (tmp_path / name).unlink()
+    os.mkfifo(tmp_path / name)
+    with pytest.raises(UserError, match=f"{name} is a pipe or device"):
+        check_run_dir(str(tmp_path), tiny_config())
+
+
+def test_a_folder_with_the_name_of_a_grid_is_none(tmp_path: Path) -> None:
+    (tmp_path / "samples/epoch_0007.png").mkdir(parents=True)
+    (tmp_path / "samples/epoch_0002.png").touch()
+    assert grid_paths(str(tmp_path)) == [f"{tmp_path}/samples/epoch_0002.png"]
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"model": 3}', "\x00"])
 def test_a_damaged_config_is_told(text: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(text)

@@ -51,6 +51,18 @@ def test_an_npz_needs_no_memory_for_its_images(
         np.testing.assert_array_equal(arrays["labels"], np.arange(count) % 3)
 
 
+def test_a_folder_holds_one_drawing(tmp_path: Path) -> None:
+    for count in (4, 4, 7):  # the same again and more write over what is there
+        write_samples(SAMPLER, 0, count, str(tmp_path))
+    before = sorted(path for path in tmp_path.rglob("*.png"))
+    assert len(before) == 7
+    with pytest.raises(
+        UserError, match=r"0 holds 000006\.png of an earlier drawing, beyond --count=6"
+    ):
+        write_samples(SAMPLER, 1, 6, str(tmp_path))
+    assert sorted(path for path in tmp_path.rglob("*.png")) == before
+
+
 @pytest.mark.parametrize("name", ["a.npz", "folder"])
 def test_no_room(tmp_path: Path, name: str) -> None:
     with pytest.raises(

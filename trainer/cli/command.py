@@ -13,6 +13,7 @@ from typing import NoReturn
 from absl import app, flags
 from absl import logging as absl_logging
 
+from trainer.cli.parent import end_with_parent
 from trainer.cli.paths import check_utf8
 from trainer.cli.quiet_start import choose_settings
 from trainer.cli.terminal import open_closed_streams, print_if_read
@@ -43,6 +44,7 @@ def run(command: Callable[[], None], parse: Parser = flags.FLAGS) -> NoReturn:
         parse: takes the arguments, the program's name first, and returns those that are no
             flags; raises UserError or absl's errors.
     """
+    end_with_parent()
     open_closed_streams()
     choose_settings()
     if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
@@ -147,4 +149,4 @@ def _run(command: Callable[[], None], argv: list[str]) -> None:
     except KeyboardInterrupt as interrupt:
         number = interrupt.args[0] if interrupt.args else signal.SIGINT
         # At once: Python itself ends by SIGINT where it was interrupted in an `exec`.
-        leave_at_once(128 + number, "interrupted before anything new was there to save.")
+        leave_at_once(128 + number, "interrupted; what was saved before stays.")

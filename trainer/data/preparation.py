@@ -137,7 +137,7 @@ def check_source(records_dir: str, spec: str | None) -> None:
 
 
 def verify(records_dir: str) -> None:
-    """Checks the length and the sha256 of every shard and prints a line for each.
+    """Checks length, sha256 and records of every shard and prints a line for each.
 
     Raises:
         UserError: names the first shard that is missing or damaged.
@@ -145,7 +145,7 @@ def verify(records_dir: str) -> None:
     manifest = tfrecord.read_manifest(records_dir)
     tfrecord.check_sizes(records_dir, manifest)
     for shard in manifest.shards:
-        tfrecord.check_hash(records_dir, shard)
+        tfrecord.check_content(records_dir, shard)
         print(f"OK {shard.file}: {shard.records} images, {shard.bytes} bytes")
 
 

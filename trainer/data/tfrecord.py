@@ -89,6 +89,8 @@ class Manifest:
             raise ValueError(f"images of {manifest.image_shape} as {manifest.encoding!r}")
         if not all(isinstance(text, str) for text in (manifest.source, *manifest.class_names)):
             raise ValueError(f"{manifest.source!r} of {manifest.class_names}")
+        if not manifest.shards:
+            raise ValueError("no shards")
         for shard in manifest.shards:
             if [type(field) for field in dataclasses.astuple(shard)] != [str, int, int, str]:
                 raise ValueError(f"a shard is {dataclasses.asdict(shard)}")
@@ -134,8 +136,8 @@ def read_manifest(records_dir: str) -> Manifest:
         raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(
-            f"{path} is damaged ({type(error).__name__}: {error}): "
-            "delete the folder and prepare it again."
+            f"{path} is no manifest of records, or damaged ({type(error).__name__}: {error}): "
+            "give another folder, or delete it and prepare it again."
         ) from error
 
 
@@ -261,8 +263,8 @@ def check_sizes(records_dir: str, manifest: Manifest) -> None:
             )
 
 
-def check_hash(records_dir: str, shard: Shard) -> None:
-    """Checks every byte of a shard; reads all of it.
+def check_content(records_dir: str, shard: Shard) -> None:
+    """Checks every byte of a shard and the number of its records; reads all of it.
 
     Raises:
         UserError: names the shard.
@@ -271,6 +273,12 @@ def check_hash(records_dir: str, shard: Shard) -> None:
     if sha256_of(path) != shard.sha256:
         raise UserError(
             f"{path} is damaged, its sha256 is not the manifest's: "
+            f"delete {records_dir} and prepare it again."
+        )
+    found = sum(1 for _ in tf.data.TFRecordDataset(path))
+    if found != shard.records:
+        raise UserError(
+            f"{path} has {found} records and its manifest says {shard.records}: "
             f"delete {records_dir} and prepare it again."
         )
 

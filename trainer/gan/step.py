@@ -212,7 +212,7 @@ class AdversarialStep:
         return sums.metrics
 
     def _summands(self, group: Result, clip_norm: float) -> Result:
-        """What is added up of a group, in `sum_dtype`; its weights' part as it is if it is alone."""
+        """What is added up of a group, in `sum_dtype`; of a single group only the metrics are."""
 
         def wide(nest: Any) -> Any:
             return tf.nest.map_structure(lambda value: tf.cast(value, self.sum_dtype), nest)

@@ -37,6 +37,11 @@ def find_checkpoint(run_dir: str, name: str = "") -> str:
     Raises:
         UserError: there is no such checkpoint; names those that there are.
     """
+    if os.sep in name:
+        raise UserError(
+            f"--checkpoint={name} is a path: give a name, such as step-500, of a checkpoint of "
+            f"{run_dir}, or another --run_dir."
+        )
     if name == BEST:
         found = newest_in(os.path.join(run_dir, BEST))
     elif name:
@@ -68,10 +73,14 @@ def load_generator(run_dir: str, name: str = "") -> Generator:
     try:
         with _refusing_other_models(path), opened(path) as readable:
             restored = sampled_generator_checkpoint(config, generator).restore(readable)
-            restored.assert_existing_objects_matched().expect_partial()
+            # First, or TensorFlow would list what it did not need where the next line refuses.
+            restored.expect_partial().assert_existing_objects_matched()
     except UNREADABLE as error:
         if storage_refused(error):
             raise
+        if path not in checkpoints_in(os.path.dirname(path)):
+            # A run that trains on has deleted it meanwhile, and has a newer one.
+            return load_generator(run_dir, name)
         others = " or ".join(_names(run_dir, but=path))
         mend = f"give --checkpoint={others} instead" if others else "train on to write another"
         raise UserError(f"{damage(path)}; {mend}.") from error
@@ -201,9 +210,6 @@ class Checkpoints:
 
     def _save_in(self, name: str, step: int, keep: int) -> None:
         # Not by a CheckpointManager, which takes the folder's name as a pattern.
-        if self.machine:
-            write_environment(self.run_dir, self.machine)
-            self.machine = None
         folder = os.path.join(self.run_dir, name)
         before = map(os.path.basename, checkpoints_in(folder))
         newest = f"step-{step}"
@@ -214,6 +220,9 @@ class Checkpoints:
         try:
             with naming_the_writing(folder, self.gan.saved_bytes):
                 self.checkpoint.write(os.path.join(folder, newest))
+            if self.machine:
+                write_environment(self.run_dir, self.machine)
+                self.machine = None
             # The list first: it never names what is gone.
             self._write_list(folder, names[-keep:])
         except DiskError:

@@ -61,9 +61,15 @@ def read_data_record(run_dir: str) -> DataRecord | None:
     try:
         with tf.io.gfile.GFile(path) as file:
             values = json.loads(file.read())
-        record = DataRecord(**values | {"class_names": tuple(values["class_names"])})
-        if not all(isinstance(text, str) for text in (record.source, *record.class_names)):
-            raise ValueError(f"{record.source!r} of {record.class_names}")
+        names = values["class_names"]
+        record = DataRecord(**values | {"class_names": tuple(names)})
+        texts = (record.source, *names)
+        if not (
+            isinstance(names, list)
+            and isinstance(record.num_images, int)
+            and all(isinstance(text, str) for text in texts)
+        ):
+            raise ValueError(f"{record.num_images!r} images of {record.source!r}, {names!r}")
         return record
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         log.warning("%s is damaged and left out: %s", path, error)

@@ -16,7 +16,8 @@ from trainer.storage.files import write_bytes
 log = logging.getLogger(__name__)
 
 
-_NUMBERS = ("step", "epoch")  # in every line
+_IN_EVERY_LINE = ("step", "epoch")
+_ALARM = "alarm"  # the one text; all else is numbers
 
 
 class MetricsFile:
@@ -78,7 +79,13 @@ def _read(line: bytes) -> dict[str, Any] | None:
         return None
     if not isinstance(values, dict):
         return None
-    return values if all(type(values.get(name)) in (int, float) for name in _NUMBERS) else None
+    has_place = all(type(values.get(name)) in (int, float) for name in _IN_EVERY_LINE)
+    numbers = (value for name, value in values.items() if name != _ALARM)
+    return values if has_place and all(_is_number_or_none(value) for value in numbers) else None
+
+
+def _is_number_or_none(value: Any) -> bool:
+    return value is None or type(value) in (int, float)
 
 
 def _content(path: str) -> bytes:

@@ -77,7 +77,7 @@ def grid_paths(run_dir: str) -> list[str]:
     """Paths of the grids that are there, by epoch."""
     folder = os.path.join(run_dir, SAMPLES)
     paths = [os.path.join(folder, name) for name in names_in(folder) if _GRID.fullmatch(name)]
-    return sorted(paths, key=epoch_of_grid)
+    return sorted((path for path in paths if not os.path.isdir(path)), key=epoch_of_grid)
 
 
 def epoch_of_grid(path: str) -> int:
@@ -203,9 +203,10 @@ def claim_run_dir(run_dir: str, config: Config, environment: Mapping[str, str | 
     with naming_the_output(run_dir, "--run_dir"):
         tf.io.gfile.makedirs(run_dir)
         _remove_leftovers(run_dir)
+        # First, since it is what the folder is known by.
+        write_text(os.path.join(run_dir, CONFIG), config.to_json())
         if latest_checkpoint(run_dir) is None:
             write_environment(run_dir, environment)
-        write_text(os.path.join(run_dir, CONFIG), config.to_json())
 
 
 def write_environment(run_dir: str, environment: Mapping[str, str | int]) -> None:
@@ -228,6 +229,7 @@ def check_run_dir(run_dir: str, config: Config) -> None:
     else:
         _check_kinds(run_dir)
     if latest_checkpoint(run_dir) is None:
+        _check_ours(run_dir)
         return
     if not has_config(run_dir):
         log.warning(
@@ -246,16 +248,40 @@ def check_run_dir(run_dir: str, config: Config) -> None:
 
 def _check_kinds(run_dir: str) -> None:
     """Or it would be seen when they are written, some only after hours of training."""
-    for names, wrong, kind, other in (
-        (_FOLDERS, os.path.isfile, "file", "folder"),
-        ((*_FILES, *_LISTS), os.path.isdir, "folder", "file"),
+    for names, is_right, right in (
+        (_FOLDERS, os.path.isdir, "folder"),
+        ((*_FILES, *_LISTS, LOCK), os.path.isfile, "file"),
     ):
         for path in (os.path.join(run_dir, name) for name in names):
-            if wrong(path):
+            if os.path.lexists(path) and not is_right(path):
                 raise UserError(
-                    f"{path} is a {kind} where a run has a {other}: move it away, or choose "
+                    f"{path} is a {_kind(path)} where a run has a {right}: move it away, or choose "
                     "another --run_dir."
                 )
+
+
+def _kind(path: str) -> str:
+    if not os.path.exists(path):
+        return "link to nothing"
+    return "folder" if os.path.isdir(path) else "file" if os.path.isfile(path) else "pipe or device"
+
+
+def _check_ours(run_dir: str) -> None:
+    """Or a new run would write over what something else keeps there by the same names."""
+    if has_config(run_dir):
+        try:
+            read_config(run_dir)
+        except UserError as error:
+            raise UserError(
+                f"choose another --run_dir: {run_dir} holds no run of this version: {error}"
+            ) from error
+        return
+    for path in (*(os.path.join(run_dir, name) for name in _FILES), *grid_paths(run_dir)):
+        if tf.io.gfile.exists(path):
+            raise UserError(
+                f"{path} is there, but no {CONFIG} of a run: move it away, or choose another "
+                "--run_dir."
+            )
 
 
 def _remove_leftovers(run_dir: str) -> None:

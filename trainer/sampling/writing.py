@@ -6,6 +6,7 @@ import logging
 import math
 import mimetypes
 import os
+import re
 import zlib
 from collections.abc import Iterator
 
@@ -18,7 +19,7 @@ from trainer.sampling.labels import folder_names
 from trainer.sampling.pictures import class_grid, grid
 from trainer.sampling.sampler import IN_TURN, Sampler, labels_of
 from trainer.storage.disk import amount, check_room
-from trainer.storage.files import naming_the_output, write_bytes
+from trainer.storage.files import names_in, naming_the_output, write_bytes
 from trainer.storage.npz import BlockArray, write_npz
 from trainer.storage.png import png
 
@@ -27,6 +28,7 @@ log = logging.getLogger(__name__)
 _GRID_IMAGES_AT_MOST = 10_000
 _LABELS_AT_ONCE = 65_536
 _DISK_BLOCK_BYTES = 4096  # a small file takes as much
+_NUMBERED = re.compile(r"(\d{6,})\.png")
 
 
 def write_samples(
@@ -59,7 +61,7 @@ def write_samples(
         if suffix == ".npz":
             write_npz(output, _arrays(sampler, count, label, blocks))
         else:
-            _write_folder(sampler, label, output, blocks, class_names)
+            _write_folder(sampler, count, label, output, blocks, class_names)
 
 
 def write_interpolations(
@@ -96,6 +98,7 @@ def _arrays(
 
 def _write_folder(
     sampler: Sampler,
+    count: int,
     label: int,
     output: str,
     blocks: Iterator[np.ndarray],
@@ -103,6 +106,8 @@ def _write_folder(
 ) -> None:
     num_classes = sampler.generator.num_classes
     folders, made = folder_names(class_names, num_classes), set()
+    for name in ("", *{*folders}.intersection(names_in(output))):
+        _check_no_more_images(os.path.join(output, name), count)
     for index, image in enumerate(itertools.chain.from_iterable(blocks)):
         folder = output
         if num_classes:
@@ -112,6 +117,17 @@ def _write_folder(
             tf.io.gfile.makedirs(folder)
             made.add(folder)
         write_bytes(os.path.join(folder, f"{index:06d}.png"), png(image))
+
+
+def _check_no_more_images(folder: str, count: int) -> None:
+    """Or what is left of a larger drawing would be taken for a part of this one."""
+    for name in names_in(folder):
+        found = _NUMBERED.fullmatch(name)
+        if found and int(found[1]) >= count:
+            raise UserError(
+                f"{folder} holds {name} of an earlier drawing, beyond --count={count}: give "
+                "another folder as --output, or delete it."
+            )
 
 
 def _told(blocks: Iterator[np.ndarray], count: int) -> Iterator[np.ndarray]:

@@ -83,6 +83,12 @@ def without_patterns(path: str) -> Iterator[str]:
         yield os.path.join(link, os.path.basename(path))
 
 
+def check_no_folder(output: str, example: str) -> None:
+    """Raises UserError where a file is asked for by the name of a folder."""
+    if output.endswith("/") or tf.io.gfile.isdir(output):
+        raise UserError(f"--output={output} is a folder: give the name of a file, {example}.")
+
+
 @contextlib.contextmanager
 def naming_the_output(path: str, flag: str = "") -> Iterator[None]:
     """Names what a user chose to write to, where that cannot be, and the flag such as `--output`.
