@@ -66,9 +66,12 @@ def memory_of_training(records_dir: str, *, steps: int, batch: int = 64) -> Memo
         return _watch_memory(process, Path(run_dir, "checkpoints", "checkpoint"))
 
 
-def speed_on_cores(records_dir: str, *, steps: int, workers: int, batch: int, group: int) -> float:
-    """Images a second of a run on some workers, worker i alone on core i."""
-    places = zip(sorted(os.sched_getaffinity(0)), tf_configs(free_ports(workers)), strict=False)
+def speed_on_cores(
+    records_dir: str, first_core: int = 0, *, steps: int, workers: int, batch: int, group: int
+) -> float:
+    """Images a second of a run on some workers, worker i alone on core `first_core` + i."""
+    cores = sorted(os.sched_getaffinity(0))[first_core:]
+    places = zip(cores, tf_configs(free_ports(workers)), strict=False)
     fields = _short_run(records_dir, steps, batch, group)
     flags = ["--strategy=multiworker"]
     with tempfile.TemporaryDirectory() as run_dir:

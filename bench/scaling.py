@@ -4,6 +4,7 @@ Replicas and workers share this machine's cores: what is measured is what one mo
 not what more hardware brings.
 """
 
+import concurrent.futures
 import shutil
 
 from bench.records import made
@@ -64,23 +65,38 @@ def _replicas(quick: bool) -> BenchResult:
 
 
 def _workers(quick: bool) -> BenchResult:
-    """Real runs, each worker on a core of its own."""
+    """Real runs, each worker on a core of its own; and two runs apart, which share nothing else."""
     if not shutil.which("taskset") or cpu.cores() < 2:
         return BenchResult([], {}, ["needs taskset and two cores"])
+    records, steps = made(6_000), 12 if quick else 24
+
+    def speed(workers: int, batch: int, group: int, first_core: int = 0) -> float:
+        return speed_on_cores(
+            records, first_core, steps=steps, workers=workers, batch=batch, group=group
+        )
+
+    def apart() -> float:
+        with concurrent.futures.ThreadPoolExecutor(2) as both:
+            return sum(both.map(lambda core: speed(1, _GROUP, _GROUP, core), range(2)))
+
     runs = {
-        "one": {"workers": 1, "batch": 64, "group": _SHARED_GROUP},
-        "strong": {"workers": 2, "batch": 64, "group": _SHARED_GROUP},
-        "weak": {"workers": 2, "batch": 128, "group": _SHARED_GROUP},
+        "one, two groups": lambda: speed(1, _GROUP, _SHARED_GROUP),
+        "strong": lambda: speed(2, _GROUP, _SHARED_GROUP),
+        "one": lambda: speed(1, _GROUP, _GROUP),
+        "weak": lambda: speed(2, 2 * _GROUP, _GROUP),
+        "apart": apart,
     }
-    records = made(6_000)
     rates: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(1 if quick else 2):
         for name, of in runs.items():
-            rates[name].append(speed_on_cores(records, steps=12 if quick else 24, **of))
-    doubled = [2 * rate for rate in rates["one"]]
+            rates[name].append(of())
     rows = [
-        Row.of(f"efficiency of 2, {name}", ratios(rates[name], doubled))
-        for name in ("strong", "weak")
+        Row.of(f"efficiency of 2, {what}", ratios(rates[name], [2 * rate for rate in rates[base]]))
+        for name, base, what in (
+            ("strong", "one, two groups", "strong"),
+            ("weak", "one", "weak"),
+            ("apart", "one", "two runs that share the machine alone"),
+        )
     ]
     return BenchResult(rows, {"images_per_second_of_workers": rates})
 

@@ -10,6 +10,7 @@ import types
 from collections.abc import Iterator
 
 from trainer.cli.cpu import use_fast_kernels
+from trainer.cli.heap import keep_freed_memory
 
 _LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 _STDERR = 2
@@ -38,6 +39,7 @@ def import_tensorflow() -> None:
     every line is shown.
     """
     os.environ.setdefault(_LEVEL, "2")
+    keep_freed_memory()
     choose_settings()
     # What a config file has imported has already said all of itself.
     shows_all = "tensorflow" in sys.modules or os.environ[_LEVEL] in ("0", "1")

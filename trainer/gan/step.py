@@ -6,8 +6,8 @@ images, then G through the updated D (Goodfellow et al. 2014, algorithm 1).
 The gradients are pure functions, compiled by XLA or not; every write to a variable stays outside.
 
 The same numbers on any number of replicas: a program always computes one group, so
-a group's gradients have the same bits wherever it is computed; and the groups are added
-up in float64, in which sums of float32 do not depend on the order. Only the sum over all
+a group's gradients have the same bits wherever it is computed; and more than two groups are
+added up in float64, in which sums of float32 do not depend on the order. Only the sum over all
 replicas is divided, since a part of it would be rounded, unless the divisor is a power of two.
 """
 
@@ -212,13 +212,15 @@ class AdversarialStep:
         return sums.metrics
 
     def _summands(self, group: Result, clip_norm: float) -> Result:
-        """What is added up of a group, in `sum_dtype`; of a single group only the metrics are."""
+        """What is added up of a group, in `sum_dtype` where the order could leave a trace."""
 
         def wide(nest: Any) -> Any:
             return tf.nest.map_structure(lambda value: tf.cast(value, self.sum_dtype), nest)
 
-        alone = self.num_groups == 1 and not clip_norm
-        return group._replace(metrics=wide(group.metrics)) if alone else Result(*wide(group))
+        # Two numbers have one sum, rounded once, as the float64 is that more need. Not so a norm's
+        # squares; and metrics are added up over D's updates too.
+        few = self.num_groups <= 2 and not clip_norm
+        return group._replace(metrics=wide(group.metrics)) if few else Result(*wide(group))
 
     def _parts_of_mean(self, gradients: list[tf.Tensor], clip_norm: float) -> list[tf.Tensor]:
         """Parts of the replicas that add up to the mean gradient, its norm `clip_norm` at most."""
