@@ -123,9 +123,9 @@ def trials(config: Config, axes: Sequence[str], run_dir: str) -> list[Trial]:
             trial.config.validate()
         except UserError as error:
             raise UserError(f"--sweep, {name}: {error}") from error
-        if len(os.fsencode(folder)) > _NAME_BYTES_AT_MOST:
+        if (size := len(os.fsencode(folder))) > _NAME_BYTES_AT_MOST:
             raise UserError(
-                f"--sweep, {name}: names its folder with {len(folder)} signs, of which disks take "
+                f"--sweep, {name}: names its folder with {size} bytes, of which disks take "
                 f"{_NAME_BYTES_AT_MOST}: sweep shorter values, or give the long ones by --config."
             )
         for key in (trial.run_dir, trial.config.to_json()):

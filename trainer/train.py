@@ -27,7 +27,6 @@ from trainer.run.run_dir import (
     check_run_dir,
     claim_run_dir,
     grid_paths,
-    latest_checkpoint,
 )
 from trainer.sampling.pictures import loss_plot, timelapse
 from trainer.storage.files import write_bytes
@@ -68,7 +67,7 @@ def train(
 
     with locked(run_dir) if chief else contextlib.nullcontext():
         if chief:
-            if latest_checkpoint(run_dir):
+            if kept is not None:
                 tell_other_machine(run_dir, machine)
                 keep_choice(run_dir, kept)
             claim_run_dir(run_dir, config, machine)

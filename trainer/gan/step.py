@@ -217,8 +217,8 @@ class AdversarialStep:
         def wide(nest: Any) -> Any:
             return tf.nest.map_structure(lambda value: tf.cast(value, self.sum_dtype), nest)
 
-        # Two numbers have one sum, rounded once, as the float64 is that more need. Not so a norm's
-        # squares; and metrics are added up over D's updates too.
+        # Two float32 numbers have the same sum in either order, three may not. A norm is taken in
+        # float64 all the same, and so are the metrics, which are added up over D's updates too.
         few = self.num_groups <= 2 and not clip_norm
         return group._replace(metrics=wide(group.metrics)) if few else Result(*wide(group))
 

@@ -77,10 +77,10 @@ def kept_choice(run_dir: str) -> bool | None:
     return None
 
 
-def keep_choice(run_dir: str, kept: bool | None) -> None:
+def keep_choice(run_dir: str, kept: bool) -> None:
     """Notes what `kept_choice` found where an earlier version did not: the config may change."""
     noted = json_object(os.path.join(run_dir, ENVIRONMENT))
-    if kept is not None and "xla" not in noted:
+    if "xla" not in noted:
         write_environment(run_dir, noted | {"xla": kept})
 
 

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from trainer.config import Config
 from trainer.evaluation.alarms import Alarm, Alarms
-from trainer.run.metrics_file import MetricsFile
+from trainer.run.metrics_file import ALARM, MetricsFile
 from trainer.run.progress import Progress
 from trainer.run.run_dir import SAMPLES, grid_path
 from trainer.run.tensorboard import TensorBoardWriter
@@ -72,7 +72,7 @@ class RunLogger:
             self.message(f"ALARM at step {step}: {alarm}")
             if self.chief:
                 self.tensorboard.text(step, "alarm", str(alarm))
-                self.metrics_file.write(step, self.epoch_at(step), {"alarm": str(alarm)})
+                self.metrics_file.write(step, self.epoch_at(step), {ALARM: str(alarm)})
 
     def grid(self, step: int, epoch: int, images: np.ndarray, labels: np.ndarray | None) -> None:
         """Writes the grid of the fixed latents at the end of an epoch; for the chief only.

@@ -17,7 +17,8 @@ log = logging.getLogger(__name__)
 
 
 _IN_EVERY_LINE = ("step", "epoch")
-_ALARM = "alarm"  # the one text; all else is numbers
+ALARM = "alarm"
+"""Name of the one text among the values; all others are numbers."""
 
 
 class MetricsFile:
@@ -79,13 +80,10 @@ def _read(line: bytes) -> dict[str, Any] | None:
         return None
     if not isinstance(values, dict):
         return None
-    has_place = all(type(values.get(name)) in (int, float) for name in _IN_EVERY_LINE)
-    numbers = (value for name, value in values.items() if name != _ALARM)
-    return values if has_place and all(_is_number_or_none(value) for value in numbers) else None
-
-
-def _is_number_or_none(value: Any) -> bool:
-    return value is None or type(value) in (int, float)
+    has_place = all(values.get(name) is not None for name in _IN_EVERY_LINE)
+    numbers = (value for name, value in values.items() if name != ALARM)
+    are_numbers = all(value is None or type(value) in (int, float) for value in numbers)
+    return values if has_place and are_numbers else None
 
 
 def _content(path: str) -> bytes:

@@ -106,8 +106,11 @@ def _write_folder(
 ) -> None:
     num_classes = sampler.generator.num_classes
     folders, made = folder_names(class_names, num_classes), set()
-    for name in ("", *{*folders}.intersection(names_in(output))):
-        _check_no_more_images(os.path.join(output, name), count)
+    inside = names_in(output)
+    _check_no_more_images(output, inside, count)
+    for name in {*folders}.intersection(inside):
+        folder = os.path.join(output, name)
+        _check_no_more_images(folder, names_in(folder), count)
     for index, image in enumerate(itertools.chain.from_iterable(blocks)):
         folder = output
         if num_classes:
@@ -119,9 +122,9 @@ def _write_folder(
         write_bytes(os.path.join(folder, f"{index:06d}.png"), png(image))
 
 
-def _check_no_more_images(folder: str, count: int) -> None:
+def _check_no_more_images(folder: str, names: list[str], count: int) -> None:
     """Or what is left of a larger drawing would be taken for a part of this one."""
-    for name in names_in(folder):
+    for name in names:
         found = _NUMBERED.fullmatch(name)
         if found and int(found[1]) >= count:
             raise UserError(
