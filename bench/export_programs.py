@@ -37,7 +37,7 @@ def export_programs(config: Config, folder: str, batch: np.ndarray) -> None:
     config.train.convolutions, config.train.jit_compile = "plain", "true"  # as on GPUs
     jax.config.update("jax_enable_x64", True)  # batch numbers are int64
     Path(folder).mkdir(parents=True, exist_ok=True)
-    gan = build_gan(config)
+    gan = build_gan(config, total_steps=1)
     step = AdversarialStep(gan, config, tf.distribute.get_strategy())
     arguments = arguments_of(gan.generator, gan.discriminator, config)
     generator, discriminator, group = arguments

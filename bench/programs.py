@@ -22,7 +22,7 @@ def program_texts(config: Config, stage: str = "hlo") -> list[str]:
     """
     assert config.group_size == config.train.global_batch_size, "several programs a step"
     config.train.jit_compile = "true"
-    gan = build_gan(config)
+    gan = build_gan(config, total_steps=1)
     step = AdversarialStep(gan, config, tf.distribute.get_strategy())
     arguments = arguments_of(gan.generator, gan.discriminator, config)
     discriminator, generator = step.discriminator_gradients, step.generator_gradients

@@ -44,7 +44,6 @@ def get_config() -> Config:
                 beta_1=0.0,
                 beta_2=0.9,
                 schedule="linear",
-                decay_steps=50_000,
             ),
             discriminator=OptimizerConfig(
                 name="adam",
@@ -52,7 +51,6 @@ def get_config() -> Config:
                 beta_1=0.0,
                 beta_2=0.9,
                 schedule="linear",
-                decay_steps=250_000,
             ),
         ),
         train=TrainConfig(

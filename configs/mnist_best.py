@@ -11,8 +11,7 @@ Result:   after 20 epochs G 0.94, D 1.18, fid 39.1, coverage 0.662, class_kl 0.0
 
 The networks of mnist.py, plain non-saturating loss, R1 every fourth step in place of label
 smoothing and dropout, Adam at one learning rate for both, images drawn from the moving average.
-The learning rate falls to zero in 20 epochs of 60,000 images: for other epochs, set
-`optimizer.*.decay_steps` too.
+The learning rate falls to zero over the run, however long it is.
 """
 
 from typing import Any
@@ -24,7 +23,6 @@ _ADAM: dict[str, Any] = {
     "name": "adam",
     "learning_rate": 6e-4,
     "schedule": "cosine",
-    "decay_steps": 18_750,
 }
 
 
@@ -35,7 +33,7 @@ def get_config() -> Config:
     config.loss = LossConfig(
         objective="non_saturating", penalty="r1", penalty_weight=0.02, penalty_every_steps=4
     )
-    # Falls to nothing over 20 epochs, so that the last images are drawn by weights at rest.
+    # Falls to nothing at the end, so that the last images are drawn by weights at rest.
     config.optimizer = OptimizersConfig(
         generator=OptimizerConfig(**_ADAM), discriminator=OptimizerConfig(**_ADAM)
     )

@@ -56,7 +56,7 @@ def make_strategy_of(replicas: int) -> tf.distribute.Strategy:
 def build_gan_on(config: Config, strategy: tf.distribute.Strategy) -> Gan:
     """The initial state of a config on a strategy."""
     with strategy.scope():
-        return build_gan(config)
+        return build_gan(config, total_steps=100)
 
 
 def spread(values: np.ndarray, strategy: tf.distribute.Strategy) -> tf.Tensor:

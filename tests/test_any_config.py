@@ -135,8 +135,6 @@ def advised(sentence: str) -> Iterator[tuple[str, Any]]:
         yield from ((path, int(found[1]) * times) for times in (1, 2, 3))
     elif found := re.search(r"; (\w+) or (\w+) would do", rest):
         yield from ((path, name) for name in found.groups())
-    elif found := re.search(r"(\S+\.decay_steps) is 0: give the updates", rest):
-        yield found[1], 1
     for field, text in re.findall(r"(\w+\.\w+)=(\w+)(?= or |\.$)", rest):
         yield field, {"true": True}.get(text, text)
 

@@ -47,7 +47,6 @@ def test_a_boolean_of_an_earlier_version_is_now_a_name(old: bool, now: str) -> N
         ("model.resolution", 30, "model.resolution is 30; model.generator_filters has 2 blocks"),
         ("loss.objective", "gan", "loss.objective is 'gan'; it takes one of bce, non_sat"),
         ("loss.objective", "wasserstein", "with nothing that bounds D's slope"),
-        ("optimizer.generator.schedule", "cosine", "optimizer.generator.decay_steps is 0"),
         ("train.diff_augment", ("colour",), "train.diff_augment is 'colour'; it takes a tuple of"),
         ("train.diff_augment", "cutout", "it takes a tuple of some of color,translation,cutout"),
     ],

@@ -51,7 +51,13 @@ class Config(Section):
         _check_resolution(self.model)
         _check_architecture(self.model)
         _check_discriminator(self)
-        _check_schedules(self.optimizer)
+
+    @property
+    def learns_to_the_end(self) -> bool:
+        """Whether a learning rate falls until the end of the run, wherever that is."""
+        both: tuple[OptimizerConfig, ...]
+        both = (self.optimizer.generator, self.optimizer.discriminator)
+        return any(each.schedule != "constant" and not each.decay_steps for each in both)
 
     def trained_on(self, source: str) -> "Config":
         """A copy that names the source of the records, which a config may not know."""
@@ -118,13 +124,3 @@ def _check_discriminator(config: Config) -> None:
             "loss.objective is wasserstein with nothing that bounds D's slope, so that its loss "
             f"falls without end: set {penalty}model.spectral_norm=true."
         )
-
-
-def _check_schedules(optimizers: OptimizersConfig) -> None:
-    for network in ("generator", "discriminator"):
-        optimizer: OptimizerConfig = getattr(optimizers, network)
-        if optimizer.schedule != "constant" and not optimizer.decay_steps:
-            raise UserError(
-                f"optimizer.{network}.schedule is {optimizer.schedule}, but "
-                f"optimizer.{network}.decay_steps is 0: give the updates that the fall takes."
-            )

@@ -145,7 +145,9 @@ class OptimizerConfig(Section):
     schedule: LearningRateSchedule = config_field(
         "constant", "How the learning rate falls after the warm-up."
     )
-    decay_steps: int = config_field(0, "linear, cosine: steps of the fall.", at_least=0)
+    decay_steps: int = config_field(
+        0, "linear, cosine: steps of the fall; 0: to the end of the run.", at_least=0
+    )
     final_share: float = config_field(
         0.0, "linear, cosine: share of the learning rate that stays.", at_least=0, at_most=1
     )

@@ -56,10 +56,10 @@ class Run:
 
     def __post_init__(self) -> None:
         keep = self.config.train.checkpoints_to_keep
-        self.gan = build_gan(self.config)
+        self.schedule = Schedule(self.config, self.manifest.num_images)
+        self.gan = build_gan(self.config, self.schedule.total_steps)
         self.checkpoints = Checkpoints(self.gan, self.run_dir, keep, self.chief, self.machine)
         self.sampler = Sampler(self.gan.sampled)
-        self.schedule = Schedule(self.config, self.manifest.num_images)
         self.batches: Iterator[Any] | None = None
         self.monitor: QualityMonitor | None = None
         self.ended_early = False

@@ -145,3 +145,21 @@ def test_a_damaged_config_is_told(text: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(UserError, match=r"config\.json"):
         read_config(str(tmp_path))
+
+
+@pytest.mark.parametrize("decay_steps, is_told", [(0, True), (100, False)])
+def test_a_moved_end_of_the_learning_rates_fall_is_told(
+    decay_steps: int, is_told: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = tiny_config()
+    config.optimizer.generator.schedule = "cosine"
+    config.optimizer.generator.decay_steps = decay_steps
+    claim_run_dir(str(tmp_path), config, {})
+    (tmp_path / "checkpoints").mkdir()
+    for name in ("step-3.index", "step-3.data-00000-of-00001"):
+        (tmp_path / "checkpoints" / name).touch()
+    check_run_dir(str(tmp_path), config)
+    assert "falls to the end" not in caplog.text
+    config.train.epochs += 1
+    check_run_dir(str(tmp_path), config)
+    assert ("falls to the end of the run, which moves" in caplog.text) == is_told

@@ -36,15 +36,19 @@ OPTIMIZERS: dict[OptimizerName, tuple[type[keras.optimizers.Optimizer], tuple[st
 """Each with the fields of the config that are its arguments under the same names."""
 
 
-def build_gan(config: Config) -> Gan:
-    """Builds the state of step 0; call it inside `strategy.scope()`."""
+def build_gan(config: Config, total_steps: int) -> Gan:
+    """Builds the state of step 0 of so many; call it inside `strategy.scope()`."""
     generator = build_generator(config)
     discriminator = build_discriminator(config)
     return Gan(
         generator,
         discriminator,
-        _build_optimizer(config.optimizer.generator, generator),
-        _build_optimizer(config.optimizer.discriminator, discriminator),
+        _build_optimizer(config.optimizer.generator, generator, total_steps),
+        _build_optimizer(
+            config.optimizer.discriminator,
+            discriminator,
+            total_steps * config.train.discriminator_steps,
+        ),
         # Built alike, so it starts from the same weights.
         ema=build_generator(config) if config.train.ema_half_life_images else None,
         step=_counter("step"),
@@ -108,9 +112,12 @@ def _forms(train: TrainConfig) -> Forms:
     return Forms(unit_stride=True, shifted_sum=True) if wanted == "unit_stride" else Forms()
 
 
-def _build_optimizer(config: OptimizerConfig, model: keras.Model) -> keras.optimizers.Optimizer:
+def _build_optimizer(
+    config: OptimizerConfig, model: keras.Model, total_updates: int
+) -> keras.optimizers.Optimizer:
     kind, fields = OPTIMIZERS[config.name]
-    optimizer = kind(WarmupThenDecay(config), **{name: getattr(config, name) for name in fields})
+    learning_rate = WarmupThenDecay(config, total_updates)
+    optimizer = kind(learning_rate, **{name: getattr(config, name) for name in fields})
     optimizer.build(model.trainable_variables)
     return optimizer
 

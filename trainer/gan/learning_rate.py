@@ -15,15 +15,18 @@ class WarmupThenDecay(keras.optimizers.schedules.LearningRateSchedule):
     Loshchilov and Hutter 2017, equation 5.
     """
 
-    def __init__(self, config: OptimizerConfig) -> None:
+    def __init__(self, config: OptimizerConfig, total_updates: int) -> None:
+        """`total_updates`: of the network in the whole run; where `decay_steps` is 0, the last
+        that has a part of the fall left."""
         self.config = config
+        self.decay_steps = config.decay_steps or max(total_updates - config.warmup_steps, 1)
 
     def __call__(self, step: int | tf.Tensor) -> tf.Tensor:
         """The learning rate, scalar float32, of the update after `step` updates."""
         config, done = self.config, tf.cast(step, tf.float32)
         share = tf.minimum((done + 1.0) / max(config.warmup_steps, 1), 1.0)
         if config.schedule != "constant":
-            fallen = tf.clip_by_value((done - config.warmup_steps) / config.decay_steps, 0.0, 1.0)
+            fallen = tf.clip_by_value((done - config.warmup_steps) / self.decay_steps, 0.0, 1.0)
             if config.schedule == "cosine":
                 fallen = (1.0 - tf.cos(math.pi * fallen)) / 2.0
             share *= 1.0 - (1.0 - config.final_share) * fallen

@@ -238,11 +238,18 @@ def check_run_dir(run_dir: str, config: Config) -> None:
             os.path.join(run_dir, CONFIG),
         )
         return
-    conflicts = resume_conflicts(read_config(run_dir), config)
+    saved = read_config(run_dir)
+    conflicts = resume_conflicts(saved, config)
     if conflicts:
         raise UserError(
             f"{run_dir} holds a run with another config, which cannot go on with this one: "
             f"{'; '.join(conflicts)}. Choose another --run_dir, or give the run's own values."
+        )
+    ends = [(each.train.epochs, each.train.steps) for each in (saved, config)]
+    if config.learns_to_the_end and ends[0] != ends[1]:
+        log.warning(
+            "the learning rate falls to the end of the run, which moves: from here on it is not "
+            "that of the run so far, nor of one in one piece"
         )
 
 

@@ -60,7 +60,7 @@ def step_program(config: Config, strategy: ReplicaOfMany) -> bytes:
     """
     assert config.train.convolutions != "auto" and config.train.jit_compile == "false"
     with strategy.scope():
-        gan = build_gan(config)
+        gan = build_gan(config, total_steps=1)
     step = AdversarialStep(gan, config, strategy, sum_dtype=tf.float32)
 
     @tf.function(jit_compile=True, autograph=False)
