@@ -27,6 +27,7 @@ setup(
     packages=[*find_packages(include=["launch", "trainer", "trainer.*"]), "configs"],
     package_data={
         "launch": ["tpu_vm_startup.sh"],
+        "trainer": ["pretrained/*/*"],
         "trainer.evaluation": ["weights/*.npz"],
         "trainer.report": ["templates/*"],
     },

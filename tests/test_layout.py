@@ -4,8 +4,11 @@ import ast
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
-COMMAND_LINES = {"trainer/main.py", "trainer/data/prepare.py"} | {
-    "trainer/evaluation/train_classifier.py"
+COMMAND_LINES = {
+    "trainer/main.py",
+    "trainer/pack.py",
+    "trainer/data/prepare.py",
+    "trainer/evaluation/train_classifier.py",
 }
 
 

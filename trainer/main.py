@@ -92,12 +92,13 @@ def _sample() -> None:
     from trainer.sampling.sampler import Sampler
     from trainer.sampling.writing import write_interpolations, write_samples
 
-    run_dir, seed, count = _run_dir(), given.SAMPLE_SEED.value, given.COUNT.value or 64
+    run_dir, results = _run_dir_and_results()
+    seed, count = given.SAMPLE_SEED.value, given.COUNT.value or 64
     sampler = Sampler(load_generator(run_dir, given.CHECKPOINT.value), given.TRUNCATION.value)
     data = read_data_record(run_dir)
     names = data.class_names if data else ()
     label = label_of(given.LABEL.value, sampler.generator.num_classes, names)
-    output = given.OUTPUT.value or os.path.join(run_dir, SAMPLES, f"seed_{seed}.png")
+    output = given.OUTPUT.value or os.path.join(results, SAMPLES, f"seed_{seed}.png")
     if steps := given.INTERPOLATION_STEPS.value:
         write_interpolations(sampler, seed, count, steps, output, label)
     else:
@@ -111,8 +112,9 @@ def _export() -> None:
     from trainer.run.run_dir import EXPORT
     from trainer.sampling.export import export_generator
 
-    output = given.OUTPUT.value or os.path.join(_run_dir(), EXPORT)
-    export_generator(load_generator(_run_dir(), given.CHECKPOINT.value), output)
+    run_dir, results = _run_dir_and_results()
+    output = given.OUTPUT.value or os.path.join(results, EXPORT)
+    export_generator(load_generator(run_dir, given.CHECKPOINT.value), output)
     print(output)
 
 
@@ -176,7 +178,24 @@ def _validated_config() -> Config:
 
 
 def _run_dir() -> str:
-    return given.RUN_DIR.value or _path("run_dir", given.default_run_dir())
+    run_dir = given.RUN_DIR.value or _path("run_dir", given.default_run_dir())
+    mode = given.MODE.value
+    if run_dir.startswith("pretrained:") and mode not in ("sample", "export", "evaluate"):
+        raise UserError(
+            f"--run_dir={run_dir}: a trained generator that comes along is for --mode=sample, "
+            f"export and evaluate; --mode={mode} needs a folder."
+        )
+    return run_dir
+
+
+def _run_dir_and_results() -> tuple[str, str]:
+    """Where the generator lies, and where what is made of it goes: there too, or, of one that
+    comes along, the working folder."""
+    from trainer.run.pretrained import folder_of
+
+    run_dir = _run_dir()
+    packed = folder_of(run_dir)
+    return (packed, "") if packed else (run_dir, run_dir)
 
 
 def _run_dirs() -> list[str]:

@@ -56,7 +56,8 @@ RUN_DIR = flags.DEFINE(
     "run_dir",
     None,
     "Run directory, local or gs://; left out: runs/NAME, the name being the config's. evaluate "
-    "and report: one or more, separated by commas; evaluate takes SavedModels too.",
+    "and report: one or more, separated by commas; evaluate takes SavedModels too. sample, export "
+    "and evaluate: pretrained:NAME, a trained generator that comes along.",
 )
 STRATEGY = flags.DEFINE_enum(
     "strategy",

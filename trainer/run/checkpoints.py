@@ -11,6 +11,7 @@ from trainer.errors import DiskError, DivergedError, UserError
 from trainer.gan.build import build_generator
 from trainer.gan.networks import Generator
 from trainer.gan.state import Gan, sampled_generator_checkpoint
+from trainer.run import pretrained
 from trainer.run.compiler import as_trained
 from trainer.run.damaged_checkpoints import UNREADABLE, damage, is_whole, opened, set_aside
 from trainer.run.environment import Environment
@@ -63,12 +64,17 @@ def find_checkpoint(run_dir: str, name: str = "") -> str:
 def load_generator(run_dir: str, name: str = "") -> Generator:
     """The generator of a checkpoint that `find_checkpoint` finds: its average if there is one.
 
+    Of the folder of a pretrained generator, that one.
+
     Raises:
         UserError: the directory holds no run, or not this checkpoint, or it is damaged or
             of another model.
     """
     config = as_trained(run_dir)
     generator = build_generator(config)
+    if pretrained.has_weights(run_dir):
+        pretrained.load_weights(generator, run_dir)
+        return generator
     path = find_checkpoint(run_dir, name)
     try:
         with _refusing_other_models(path), opened(path) as readable:
