@@ -191,7 +191,9 @@ class Pixels(Extractor):
 @given(st.integers(20, 120), st.integers(4, 30), st.integers(10, 100))
 def test_a_number_of_samples_that_is_advised_passes(images: int, size: int, count: int) -> None:
     features = np.random.default_rng(0).normal(size=(images, size))
-    reference = Reference(Pixels(size), features, None, np.arange(images), 0.1, "")
+    reference = Reference(
+        Pixels(size), features, None, np.arange(images), np.arange(images), 0.1, ""
+    )
     try:
         Evaluator(reference, count)
     except UserError as error:

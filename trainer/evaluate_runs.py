@@ -4,8 +4,8 @@ import dataclasses
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -20,6 +20,7 @@ from trainer.evaluation.features import load_extractor
 from trainer.evaluation.reference import load_reference
 from trainer.run.checkpoints import find_checkpoint, load_generator
 from trainer.run.data_record import tell_other_records
+from trainer.run.pretrained import has_weights
 from trainer.run.run_dir import EVALUATION, read_config
 from trainer.sampling.sampler import Sampler
 from trainer.storage.bucket_errors import reason
@@ -66,10 +67,12 @@ def evaluate_runs(
         if config is None:
             manifest = read_manifest(run_config.data.records_dir)
             tell_other_records(source, manifest, "compared with")
-        name, step, images = _images(source, checkpoint, seed)
-        log.info("%s: %d samples", name, number)
-        found.append(evaluators[key].evaluate(images(number), name, step, seed))
-        print(f"{name}\n{found[-1].table()}\n", flush=True)
+        drawn = _drawn(source, checkpoint, seed, number)
+        log.info("%s: %d samples", drawn.name, number)
+        found.append(
+            evaluators[key].evaluate(drawn.images, drawn.name, drawn.step, seed, drawn.labels)
+        )
+        print(f"{drawn.name}\n{found[-1].table()}\n", flush=True)
     if len(found) > 1:
         print(comparison(found))
     write_text(path, json.dumps([dataclasses.asdict(e) for e in found], indent=2) + "\n")
@@ -119,20 +122,27 @@ def _evaluator(config: Config, count: int) -> Evaluator:
     return Evaluator(load_reference(records_dir, manifest, extractor), count, "--count")
 
 
-def _images(
-    source: str, checkpoint: str, seed: int
-) -> tuple[str, int | None, Callable[[int], Iterator[np.ndarray]]]:
-    """Name, step and blocks of images of a source."""
+class _Drawn(NamedTuple):
+    """What is drawn from a source: blocks of images, and, where known, what was asked for."""
+
+    name: str
+    step: int | None
+    images: Iterator[np.ndarray]
+    labels: np.ndarray | None
+
+
+def _drawn(source: str, checkpoint: str, seed: int, count: int) -> _Drawn:
     if is_saved_model(source):
         signature = _sample_signature(source)
         labels = set(signature.structured_input_signature[1]) - {"seed", "count"}
         extra = {name: tf.constant(-1, tf.int64) for name in labels}
 
-        def of_saved_model(count: int) -> Iterator[np.ndarray]:
-            numbers = {"seed": tf.constant(seed, tf.int64), "count": tf.constant(count, tf.int64)}
-            yield signature(**numbers, **extra)["images"].numpy()
-
-        return source, None, of_saved_model
-    path = find_checkpoint(source, checkpoint)
+        numbers = {"seed": tf.constant(seed, tf.int64), "count": tf.constant(count, tf.int64)}
+        images = iter([signature(**numbers, **extra)["images"].numpy()])
+        return _Drawn(source, None, images, None)
+    name, step = source, None
+    if not has_weights(source):
+        name = find_checkpoint(source, checkpoint)
+        step = int(name.rsplit("-", 1)[1])
     sampler = Sampler(load_generator(source, checkpoint))
-    return path, int(path.rsplit("-", 1)[1]), lambda count: sampler.images(seed, count)
+    return _Drawn(name, step, sampler.images(seed, count), sampler.labels(count))

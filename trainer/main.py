@@ -124,16 +124,20 @@ def _evaluate() -> None:
     import_tensorflow()
     from trainer.data.preparation import check_source
     from trainer.evaluate_runs import evaluate_runs
+    from trainer.run.pretrained import folder_of
+    from trainer.run.run_dir import EVALUATION
 
     if config:
         check_source(config.data.records_dir, given.asked_source())
+    run_dirs = _run_dirs()
+    packed = [folder_of(run_dir) for run_dir in run_dirs]
     evaluate_runs(
-        _run_dirs(),
+        [folder or run_dir for folder, run_dir in zip(packed, run_dirs, strict=True)],
         checkpoint=given.CHECKPOINT.value,
         count=given.COUNT.value,
         seed=given.SAMPLE_SEED.value,
         config=config,
-        output=given.OUTPUT.value,
+        output=given.OUTPUT.value or (EVALUATION if packed[0] else None),
         trusts_saved_models=given.TRUST_SAVED_MODELS.value,
     )
 

@@ -37,7 +37,11 @@ def reference() -> Reference:
     features = Pixels()(pictures(0, 2 * COUNT + 50))
     values = features.values.astype(np.float32)
     places, threshold = np.arange(len(values)), duplicate_threshold(values)
-    return Reference(Pixels(), values, features.probabilities, places, threshold, "12345678")
+    # The classifier is right about every second image.
+    labels = (values.argmax(axis=1) + places % 2) % 4
+    return Reference(
+        Pixels(), values, features.probabilities, labels, places, threshold, "12345678"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +83,17 @@ def test_the_floor_is_what_other_images_score(evaluator: Evaluator, reference: R
     found = evaluator.measures(Features(others, reference.probabilities[COUNT : 2 * COUNT]))
     for name, measure in found.items():
         assert measure.value == measure.floor, name
+
+
+def test_label_accuracy_is_the_share_that_is_read_back(evaluator: Evaluator) -> None:
+    fake = pictures(1, COUNT)
+    right = fake.reshape(COUNT, 4).argmax(axis=1)
+    asked = np.where(np.arange(COUNT) < 30, right, (right + 1) % 4)
+    found = evaluator.evaluate([fake], "somewhere", 7, 3, asked).measures
+    accuracy = found["label_accuracy_pixels4_00000000"]
+    assert accuracy.value == 30 / COUNT and accuracy.low < 30 / COUNT < accuracy.high
+    assert accuracy.floor == 0.5
+    assert not any("label" in name for name in evaluator.evaluate([fake], "", 7, 3).measures)
 
 
 def test_a_constant_generator_and_dim_images_score_badly(evaluator: Evaluator) -> None:

@@ -30,12 +30,12 @@ def images_and_labels(kind: str, count: int) -> Labelled:
 
 @pytest.fixture(scope="module")
 def evaluator(extractor: Extractor) -> Evaluator:
-    train, _ = images_and_labels("idx", TRAIN)
+    train, labels = images_and_labels("idx", TRAIN)
     features = extractor(train)
     values = features.values.astype(np.float32)
     places, threshold = np.arange(TRAIN), duplicate_threshold(values)
     return Evaluator(
-        Reference(extractor, values, features.probabilities, places, threshold, "0"), COUNT
+        Reference(extractor, values, features.probabilities, labels, places, threshold, "0"), COUNT
     )
 
 

@@ -29,6 +29,9 @@ class Drawn:
     def images(self, seed: int, count: int) -> Iterator[np.ndarray]:
         yield self.drawn[:count]
 
+    def labels(self, count: int) -> None:
+        """Not conditional."""
+
 
 @pytest.fixture(autouse=True)
 def fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:

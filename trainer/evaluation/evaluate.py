@@ -97,19 +97,27 @@ class Evaluator:
     @functools.cached_property
     def floor(self) -> dict[str, float]:
         """What N other real images score, under short names; seconds at the first call."""
-        others = self._estimates(Features(self.others.features, self.others.probabilities))
+        features = Features(self.others.features, self.others.probabilities)
+        others = self._estimates(features, self.others.labels)
         return {name: value for name, (value, _, _) in others.items()}
 
     def evaluate(
-        self, images: Iterable[np.ndarray], source: str, step: int | None, sampling_seed: int
+        self,
+        images: Iterable[np.ndarray],
+        source: str,
+        step: int | None,
+        sampling_seed: int,
+        labels: np.ndarray | None = None,
     ) -> Evaluation:
         """Scores generated images, blocks of uint8 [n, H, W, C], `count` images in all.
+
+        `labels`, int [count], are what a conditional model was asked to draw.
 
         Raises:
             UserError: the features are not finite.
         """
         return Evaluation(
-            measures=self.measures(features_of(self.extractor, images)),
+            measures=self.measures(features_of(self.extractor, images), labels),
             source=source,
             step=step,
             samples=self.count,
@@ -119,15 +127,15 @@ class Evaluator:
             records=self.manifest_hash,
         )
 
-    def measures(self, features: Features) -> dict[str, Measure]:
+    def measures(self, features: Features, labels: np.ndarray | None = None) -> dict[str, Measure]:
         """The measures of N samples that are features already, under their full names."""
         assert len(features.values) == self.count
         return {
             f"{name}_{self.extractor.name}": Measure(*estimate, floor=self.floor[name])
-            for name, estimate in self._estimates(features).items()
+            for name, estimate in self._estimates(features, labels).items()
         }
 
-    def _estimates(self, features: Features) -> dict[str, Estimate]:
+    def _estimates(self, features: Features, labels: np.ndarray | None) -> dict[str, Estimate]:
         """The measures under their short names."""
         fake, real = features.values, self.real.features
         found = statistics.kernel_distance(real, fake)
@@ -155,7 +163,11 @@ class Evaluator:
         }
         if features.probabilities is None or self.real.probabilities is None:
             return estimates
-        return estimates | self._class_estimates(features.probabilities, self.real.probabilities)
+        estimates |= self._class_estimates(features.probabilities, self.real.probabilities)
+        # Where the real images have no labels either, nothing says what a label means.
+        if labels is not None and (self.real.labels >= 0).all():
+            estimates["label_accuracy"] = _mean_of(features.probabilities.argmax(axis=1) == labels)
+        return estimates
 
     def _class_estimates(self, fake: np.ndarray, real: np.ndarray) -> dict[str, Estimate]:
         """What the classifier's probabilities [N, K] say about fakes and reals."""

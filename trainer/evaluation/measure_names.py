@@ -15,6 +15,7 @@ _BETTER = {
     "classifier_score": "higher",
     "modes": "higher",
     "class_kl": "lower",
+    "label_accuracy": "higher",
     "near_duplicates": "lower",
     "memorised": "lower",
 }

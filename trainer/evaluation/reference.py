@@ -32,6 +32,7 @@ class Reference:
     Attributes:
         features: float32 [M, D], of at most 120,000 images.
         probabilities: float32 [M, K], of the extractor's classes; None where it has none.
+        labels: int64 [M], -1 where an image has none.
         places: int64 [M], of the images among the records.
         memorised_threshold: distance within which 1% of all M images have another.
         manifest_hash: first 8 hex digits of the manifest's sha256.
@@ -40,6 +41,7 @@ class Reference:
     extractor: Extractor
     features: np.ndarray
     probabilities: np.ndarray | None
+    labels: np.ndarray
     places: np.ndarray
     memorised_threshold: float
     manifest_hash: str
@@ -74,6 +76,7 @@ class Reference:
             self,
             features=self.features[chosen],
             probabilities=None if self.probabilities is None else self.probabilities[chosen],
+            labels=self.labels[chosen],
             places=self.places[chosen],
         )
 
@@ -92,6 +95,7 @@ def load_reference(records_dir: str, manifest: Manifest, extractor: Extractor) -
         extractor,
         found["features"],
         found.get("probabilities"),
+        found["labels"],
         found["places"],
         float(found["memorised_threshold"]),
         manifest_hash,
@@ -115,10 +119,12 @@ def _compute(records_dir: str, manifest: Manifest, extractor: Extractor) -> dict
     places = order[:_IMAGES_AT_MOST]
     chosen = np.zeros(manifest.num_images, bool)
     chosen[places] = True
-    values, probabilities, first = [], [], 0
+    values, probabilities, all_labels, first = [], [], [], 0
     progress = tqdm(total=len(places), unit=" real images", disable=None)
-    for images, _ in batches_in_order(records_dir, manifest):
-        batch = images.numpy()[chosen[first : first + len(images)]]
+    for images, labels in batches_in_order(records_dir, manifest):
+        taken = chosen[first : first + len(images)]
+        batch = images.numpy()[taken]
+        all_labels.append(labels.numpy().astype(np.int64)[taken])
         first += len(images)
         if len(batch):
             seen = extractor(batch)
@@ -132,6 +138,7 @@ def _compute(records_dir: str, manifest: Manifest, extractor: Extractor) -> dict
     features = np.concatenate(values)[rows]
     arrays: dict[str, np.ndarray] = {
         "features": features,
+        "labels": np.concatenate(all_labels)[rows],
         "places": places,
         "memorised_threshold": np.array(duplicate_threshold(features)),
     }
@@ -149,7 +156,8 @@ def _kept(path: str, shape: tuple[int, int]) -> dict[str, np.ndarray] | None:
     try:
         with np.load(io.BytesIO(content)) as arrays:
             found = dict(arrays)
-        if found["features"].shape != shape or len(found["places"]) != shape[0]:
+        lengths = {len(found[name]) for name in ("labels", "places")}
+        if found["features"].shape != shape or lengths != {shape[0]}:
             raise ValueError(f"features of {found['features'].shape}, not {shape}")
         float(found["memorised_threshold"])
     except DAMAGED_NPZ as error:

@@ -24,7 +24,7 @@ from trainer.storage.files import write_bytes, write_text
 from trainer.storage.png import png
 
 _PICTURE_PAIRS = 16
-_HEADLINE = ("fid", "coverage", "recall", "class_kl")
+_HEADLINE = ("fid", "coverage", "recall", "class_kl", "label_accuracy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +74,8 @@ class QualityMonitor:
         """Scores the generator as it is now, after `step` steps."""
         before = time.perf_counter()
         images = self.sampler.images(self.seed, self.config.images)
-        measures = self.evaluator.evaluate(images, self.run_dir, step, self.seed).measures
+        labels = self.sampler.labels(self.config.images)
+        measures = self.evaluator.evaluate(images, self.run_dir, step, self.seed, labels).measures
         values = {f"quality/{name}": measure.value for name, measure in measures.items()}
         short = self._short(values)
         alarms = quality_alarms(short, self.floor, self.history)
