@@ -51,6 +51,9 @@ def test_two_runs_side_by_side(
     assert f"{mean:.4g}" in row
     assert f"{abs(first[fid] - second[fid]) / 2**0.5:.4g}" in row
     assert f"A: {runs[0]}" in text
+    assert "note: step 8 is 0.16 epochs: too few" in text
+    assert "is a network of random weights" in text
+    assert "note: 150 samples are few for 128 features" in text
     # Ours: TensorFlow warns of retracing, by what other tests have traced in this process.
     ours = [record for record in caplog.records if record.name.startswith("trainer.")]
     (told,) = (record.getMessage() for record in ours if record.levelname == "WARNING")

@@ -19,7 +19,7 @@ from trainer.evaluation.evaluate import Evaluation, Evaluator
 from trainer.evaluation.features import load_extractor
 from trainer.evaluation.reference import load_reference
 from trainer.run.checkpoints import find_checkpoint, load_generator
-from trainer.run.data_record import tell_other_records
+from trainer.run.data_record import read_data_record, tell_other_records
 from trainer.run.pretrained import has_weights
 from trainer.run.run_dir import EVALUATION, read_config
 from trainer.sampling.sampler import Sampler
@@ -68,11 +68,13 @@ def evaluate_runs(
             manifest = read_manifest(run_config.data.records_dir)
             tell_other_records(source, manifest, "compared with")
         drawn = _drawn(source, checkpoint, seed, number)
-        log.info("%s: %d samples", drawn.name, number)
-        found.append(
-            evaluators[key].evaluate(drawn.images, drawn.name, drawn.step, seed, drawn.labels)
-        )
-        print(f"{drawn.name}\n{found[-1].table()}\n", flush=True)
+        log.info("Evaluating %s samples of %s ...", f"{number:,}", drawn.name)
+        evaluator = evaluators[key]
+        found.append(evaluator.evaluate(drawn.images, drawn.name, drawn.step, seed, drawn.labels))
+        print(f"{drawn.name}\n{found[-1].table()}", flush=True)
+        for caveat in (*evaluator.caveats, *_too_early(source, drawn.step)):
+            print(f"note: {caveat}")
+        print(flush=True)
     if len(found) > 1:
         print(comparison(found))
     write_text(path, json.dumps([dataclasses.asdict(e) for e in found], indent=2) + "\n")
@@ -114,6 +116,17 @@ def _sample_signature(source: str) -> Any:
             f"{source} is damaged, or no export of this program ({reason(error)}): write it again "
             "with --mode=export."
         ) from error
+
+
+def _too_early(source: str, step: int | None) -> list[str]:
+    """Why a checkpoint is too young to be judged, if it is."""
+    data = read_data_record(source) if step else None
+    if not (step and data):
+        return []
+    epochs = step * read_config(source).images_per_step / data.num_images
+    if epochs >= 1.0:
+        return []
+    return [f"step {step} is {epochs:.2g} epochs: too few to judge what this model can draw."]
 
 
 def _evaluator(config: Config, count: int) -> Evaluator:

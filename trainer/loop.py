@@ -129,6 +129,8 @@ class Run:
             logger.message("Getting the features of the real images, for the measures ...")
             with self.phases.phase("evaluator"):
                 self.monitor = QualityMonitor(config, self.manifest, self.sampler, self.run_dir)
+            for caveat in self.monitor.evaluator.caveats:
+                logger.message(f"note: {caveat}")
         self.ended_early = self._is_out_of_patience()
         logger.message(self._opening_line(start))
         return train_step, logger
@@ -191,7 +193,9 @@ class Run:
     def _evaluate(self, step: int, logger: RunLogger) -> None:
         """Scores the generator on the chief, and lets all workers know whether that is enough."""
         if self.monitor:
-            result = self.monitor.evaluate(step)
+            images = self.config.evaluation.images
+            logger.message(f"step {step}  Evaluating {images:,} samples ...")
+            result = self.monitor.evaluate(step, self.schedule.epoch_at(step))
             logger.message(f"step {step}  {result.headline}")
             logger.keep(step, result.values)
             logger.alarm(step, "quality", result.alarms)

@@ -101,11 +101,17 @@ def monitor(config: Config, images: np.ndarray, run_dir: Path) -> QualityMonitor
 
 
 def test_the_collapse_alarm(config: Config, tmp_path: Path) -> None:
-    """It fires on a constant generator and stays silent on real images."""
-    constant = monitor(config, np.full((150, 8, 8, 1), 30, np.uint8), tmp_path).evaluate(1)
-    assert {alarm.kind for alarm in constant.alarms} == {"collapse"}
+    """It fires on a constant generator, once an epoch is over, and stays silent on real images."""
+    constant = monitor(config, np.full((150, 8, 8, 1), 30, np.uint8), tmp_path)
+    assert constant.evaluate(1, epoch=0.9).alarms == []
+    assert {alarm.kind for alarm in constant.evaluate(2, epoch=1.0).alarms} == {"collapse"}
     others = real_batch(7, 150) // np.random.default_rng(8).integers(1, 9, (150, 1, 1, 1))
-    assert monitor(config, others.astype(np.uint8), tmp_path).evaluate(1).alarms == []
+    assert monitor(config, others.astype(np.uint8), tmp_path).evaluate(1, epoch=1.0).alarms == []
+
+
+def test_features_of_random_weights_are_told_as_such(config: Config, tmp_path: Path) -> None:
+    headline = monitor(config, real_batch(7, 150), tmp_path).evaluate(1, epoch=1.0).headline
+    assert "fid_random " in headline and "fid " not in headline
 
 
 def test_patience_counts_from_the_best(config: Config, tmp_path: Path) -> None:

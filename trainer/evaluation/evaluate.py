@@ -19,6 +19,7 @@ from trainer.evaluation.reference import Reference
 
 NEIGHBOURS = 5
 _RESAMPLES = 100
+_ENOUGH_SAMPLES_A_FEATURE = 10
 _BOOTSTRAP_SEED = 0
 
 Estimate = tuple[float, float, float]
@@ -100,6 +101,23 @@ class Evaluator:
         features = Features(self.others.features, self.others.probabilities)
         others = self._estimates(features, self.others.labels)
         return {name: value for name, (value, _, _) in others.items()}
+
+    @property
+    def caveats(self) -> list[str]:
+        """Why its figures say less than they seem to, a sentence each."""
+        found, features = [], self.extractor.feature_size
+        if not self.extractor.is_trained:
+            found.append(
+                f"{self.extractor.name} is a network of random weights, which sees little of what "
+                "people see: its figures compare runs on this set, and prove no image good. With "
+                "labels, trainer.evaluation.train_classifier makes a better one."
+            )
+        if self.count < _ENOUGH_SAMPLES_A_FEATURE * features:
+            found.append(
+                f"{self.count} samples are few for {features} features: fid is too high for both "
+                f"the samples and the real images; {_ENOUGH_SAMPLES_A_FEATURE * features} would do."
+            )
+        return found
 
     def evaluate(
         self,

@@ -28,6 +28,7 @@ NAMES = ("auto", "mnist", "records", "random")
 _MNIST = Path(__file__).with_name("weights") / "mnist.npz"
 _BLOCK_IMAGES_AT_MOST = 64  # as many as are sampled at once, so that none are filled up
 _BLOCK_PIXELS_AT_MOST = 2**21  # 8 images of 512x512
+_UNTRAINED = "random"
 _RANDOM_SEED = 0
 _RANDOM_KERNEL_SIZE = 5
 _RANDOM_FILTERS = (32, 64, 64)
@@ -57,6 +58,7 @@ class Extractor:
         name: the network, the number of features and a hash of the weights: `mnist64_1a2b3c4d`.
         feature_size: D.
         num_classes: K; 0 where it is no classifier.
+        is_trained: whether its weights were learned; those of `random` were not.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class Extractor:
         self.feature_size = int(outputs[0].shape[1])
         self.num_classes = int(outputs[1].shape[1]) if len(outputs) == 2 else 0
         self.name = f"{stem}{self.feature_size}_{content_hash}"
+        self.is_trained = stem != _UNTRAINED
 
     def __call__(self, images: np.ndarray) -> Features:
         """The features of uint8 images [N, H, W, C]; N may be 0."""
@@ -101,8 +104,8 @@ def load_extractor(name: str, records_dir: str, image_shape: tuple[int, int, int
     classifier_path = tf.io.gfile.join(records_dir, FILE_NAME)
     if name == "auto":
         name = "records" if tf.io.gfile.exists(classifier_path) else "random"
-    if name == "random":
-        return Extractor(image_shape, "random", *_random_network(image_shape[2]))
+    if name == _UNTRAINED:
+        return Extractor(image_shape, _UNTRAINED, *_random_network(image_shape[2]))
     if name == "mnist":
         mend = "set --config.evaluation.extractor to records, random or a model of your own."
         return _of_classifier(name, str(_MNIST), image_shape, mend)

@@ -70,15 +70,18 @@ class QualityMonitor:
         self.history = [self._short(line) for line in read_metrics(run_dir) if best_by in line]
         self.started, self.spent_seconds = time.perf_counter(), 0.0
 
-    def evaluate(self, step: int) -> EvaluationResult:
-        """Scores the generator as it is now, after `step` steps."""
+    def evaluate(self, step: int, epoch: float) -> EvaluationResult:
+        """Scores the generator as it is now, after `step` steps and `epoch` epochs.
+
+        Before the end of the first epoch, a generator that draws all alike is no alarm yet.
+        """
         before = time.perf_counter()
         images = self.sampler.images(self.seed, self.config.images)
         labels = self.sampler.labels(self.config.images)
         measures = self.evaluator.evaluate(images, self.run_dir, step, self.seed, labels).measures
         values = {f"quality/{name}": measure.value for name, measure in measures.items()}
         short = self._short(values)
-        alarms = quality_alarms(short, self.floor, self.history)
+        alarms = quality_alarms(short, self.floor, self.history) if epoch >= 1.0 else []
         self.history.append(short)
         seconds = time.perf_counter() - before
         self.spent_seconds += seconds
@@ -86,8 +89,9 @@ class QualityMonitor:
             "speed/evaluation_seconds": seconds,
             "speed/evaluation_fraction": self.spent_seconds / (time.perf_counter() - self.started),
         }
+        mark = "" if self.evaluator.extractor.is_trained else "_random"
         headline = "  ".join(
-            f"{name} {short[name]:.4g} (real {self.floor[name]:.4g})"
+            f"{name}{mark} {short[name]:.4g} (real {self.floor[name]:.4g})"
             for name in _HEADLINE
             if name in short
         )
