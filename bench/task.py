@@ -53,6 +53,7 @@ class Task:
         optimizer, optimizer_of_g = config.optimizer.discriminator, config.optimizer.generator
         assert model.architecture == "dcgan" and model.channels == 1, "not what the peers do"
         assert optimizer.name == optimizer_of_g.name, "not what the peers do"
+        assert not model.generator_dense_units, "not what the peers do"
         return cls(
             batch_size=train.global_batch_size,
             resolution=model.resolution,

@@ -60,6 +60,13 @@ class ModelConfig(Section):
         at_least=1,
         at_most=65_536,
     )
+    generator_dense_units: int = config_field(
+        0,
+        "Units of a hidden dense layer after the latents; then dcgan normalises and activates its "
+        "first feature map too. 0: neither.",
+        at_least=0,
+        at_most=65_536,
+    )
     discriminator_filters: tuple[int, ...] = config_field(
         (64, 128),
         "Channels after each block; a block halves the resolution.",

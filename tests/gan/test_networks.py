@@ -88,6 +88,27 @@ def test_a_stem_and_a_hidden_dense_layer_by_hand() -> None:
     np.testing.assert_allclose(critic(images), hidden @ kernel[:, 0] + bias, rtol=1e-4, atol=1e-5)
 
 
+def test_a_hidden_dense_layer_of_the_generator_by_hand() -> None:
+    made = generator(latent_dim=3, filters=(4, 8), resolution=8, generator_dense_units=5)
+    hidden, project = 3 * 5 + 5, 5 * 4 * 4 * 4 + 4 * 4 * 4
+    norms, rest = 4 * 4 + 4 * 8, 16 * 4 * 8 + 25 * 8 + 1
+    assert made.count_params() == hidden + project + norms + rest
+    assert generator(latent_dim=3, filters=(4, 8), resolution=8).normalization is None
+
+    def leaky_relu(values: np.ndarray) -> np.ndarray:
+        return np.where(values > 0, values, 0.2 * values)
+
+    latents = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
+    kernel, bias = made.hidden_dense.get_weights()
+    first = leaky_relu(latents @ kernel + bias)
+    kernel, bias = made.project.get_weights()
+    first = (first @ kernel + bias).reshape(6, 4, 4, 4)
+    deviation = np.sqrt(first.var(axis=(0, 1, 2)) + 1e-3)
+    first = leaky_relu((first - first.mean(axis=(0, 1, 2))) / deviation)
+    images = np.tanh(made.to_image(made.blocks[0](first, training=True)))
+    np.testing.assert_allclose(made(latents, training=True), images, rtol=1e-4, atol=1e-5)
+
+
 def test_residual_weights_counted_by_hand() -> None:
     made = generator(architecture="resnet", filters=(8, 6), resolution=8, latent_dim=3)
     block = 4 * 8 + 9 * 8 * 6 + 4 * 6 + 9 * 6 * 6 + 8 * 6  # norm, conv, norm, conv, shortcut

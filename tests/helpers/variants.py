@@ -25,6 +25,7 @@ VARIANTS: dict[str, Changes] = {
         "loss.penalty_every_steps": 2,
         "model.discriminator_stem_filters": 3,
         "model.discriminator_dense_units": 5,
+        "model.generator_dense_units": 6,
         **ADAM,
     },
     "minimax": {"train.update_order": "simultaneous", "optimizer.generator.clip_norm": 0.1, **SGD},
@@ -36,6 +37,7 @@ VARIANTS: dict[str, Changes] = {
     },
     "hinge": {
         "model.architecture": "resnet",
+        "model.generator_dense_units": 6,
         "model.generator_filters": (8, 4),
         "model.discriminator_filters": (4,),
         "model.spectral_norm": True,

@@ -15,10 +15,15 @@ _OUTPUT_KERNEL_SIZE = 5
 
 
 class DcganGenerator(Generator):
-    """A dense layer to R / 2^n pixels a side, n blocks that double it, a convolution, tanh."""
+    """A dense layer to R / 2^n pixels a side, n blocks that double it, a convolution, tanh.
+
+    If asked, a hidden dense layer comes first, and the dense layer is followed by normalisation and
+    activation, as Radford et al. have it: without, all before the first block is linear.
+    """
 
     def __init__(self, model: ModelConfig, make: LayerFactory) -> None:
         super().__init__(model, make)
+        self.normalization = make.normalization() if model.generator_dense_units else None
         self.blocks = [
             UpBlock(filters, model.upsampling, make) for filters in model.generator_filters[1:]
         ]
@@ -28,6 +33,8 @@ class DcganGenerator(Generator):
 
     def synthesize(self, hidden: tf.Tensor, classes: tf.Tensor | None, training: bool) -> tf.Tensor:
         """Images [B, R, R, C] float32 in [-1, 1]."""
+        if self.normalization is not None:
+            hidden = self.activation(self.normalization(hidden, classes, training=training))
         for block in self.blocks:
             hidden = block(hidden, classes, training=training)
         return self.tanh(self.to_image(hidden))

@@ -26,6 +26,9 @@ class Generator(keras.Model):
         super().__init__()
         filters = model.generator_filters[0]
         side = model.resolution // 2 ** (len(model.generator_filters) - 1)
+        units = model.generator_dense_units
+        self.hidden_dense = make.dense(units) if units else None
+        self.activation = make.activation()
         self.project = make.dense(side * side * filters)
         self.reshape = keras.layers.Reshape((side, side, filters), dtype=make.policy)
         self.latent_dim = model.latent_dim
@@ -48,6 +51,8 @@ class Generator(keras.Model):
         classes = tf.one_hot(labels, self.num_classes) if self.num_classes else None
         if self.embedding is not None:
             latents = tf.concat([latents, tf.cast(self.embedding(classes), tf.float32)], axis=1)
+        if self.hidden_dense is not None:
+            latents = self.activation(self.hidden_dense(latents))
         return self.synthesize(self.reshape(self.project(latents)), classes, training)
 
     @abc.abstractmethod
