@@ -77,7 +77,11 @@ def discriminator_layers(task: Task) -> list[Layer]:
 
 def of_step(task: Task) -> int:
     """Operations of D's update and G's, of networks and updates as in configs/mnist.py."""
-    assert not (task.discriminator_stem_filters or task.discriminator_dense_units)
+    assert not (
+        task.generator_dense_units
+        or task.discriminator_stem_filters
+        or task.discriminator_dense_units
+    )
     assert task.penalty == "none" and task.discriminator_steps == 1
     generator, discriminator = generator_layers(task), discriminator_layers(task)
     forward_g = sum(layer.products for layer in generator)

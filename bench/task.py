@@ -26,6 +26,7 @@ class Task:
     resolution: int
     latent_dim: int
     generator_filters: tuple[int, ...]
+    generator_dense_units: int
     discriminator_filters: tuple[int, ...]
     discriminator_stem_filters: int
     discriminator_dense_units: int
@@ -53,12 +54,12 @@ class Task:
         optimizer, optimizer_of_g = config.optimizer.discriminator, config.optimizer.generator
         assert model.architecture == "dcgan" and model.channels == 1, "not what the peers do"
         assert optimizer.name == optimizer_of_g.name, "not what the peers do"
-        assert not model.generator_dense_units, "not what the peers do"
         return cls(
             batch_size=train.global_batch_size,
             resolution=model.resolution,
             latent_dim=model.latent_dim,
             generator_filters=model.generator_filters,
+            generator_dense_units=model.generator_dense_units,
             discriminator_filters=model.discriminator_filters,
             discriminator_stem_filters=model.discriminator_stem_filters,
             discriminator_dense_units=model.discriminator_dense_units,

@@ -282,7 +282,8 @@ class EvaluationConfig(Section):
     extractor: str = config_field(
         "auto",
         "Features: mnist (28x28 grey), records (a classifier trained on the records by "
-        "trainer.evaluation.train_classifier), random (untrained), the path of a Keras file, with "
+        "trainer.evaluation.train_classifier), inception (the FID of papers, fetched once), random "
+        "(untrained), the path of a Keras file, with "
         "--trust_saved_models of a SavedModel, or auto: records where there is one, else random.",
         changeable=True,
     )

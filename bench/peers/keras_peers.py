@@ -20,8 +20,14 @@ def build_generator(task: Task) -> keras.Sequential:
     """[B, latent_dim] to [B, R, R, 1]."""
     first, *others = task.generator_filters
     model = keras.Sequential([keras.Input((task.latent_dim,))])
+    if task.generator_dense_units:
+        model.add(layers.Dense(task.generator_dense_units))
+        model.add(layers.LeakyReLU(task.leaky_relu_slope))
     model.add(layers.Dense(task.base**2 * first))
     model.add(layers.Reshape((task.base, task.base, first)))
+    if task.generator_dense_units:
+        model.add(layers.BatchNormalization(momentum=task.batch_norm_momentum))
+        model.add(layers.LeakyReLU(task.leaky_relu_slope))
     for filters in others:
         model.add(layers.Conv2DTranspose(filters, BLOCK_KERNEL, 2, padding="same", use_bias=False))
         model.add(layers.BatchNormalization(momentum=task.batch_norm_momentum))

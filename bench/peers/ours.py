@@ -27,7 +27,7 @@ class Ours(Peer):
         config = decided(config, strategy, kept=None)
         self.loss = config.loss
         with strategy.scope():
-            self.gan = build_gan(config, total_steps=1)
+            self.gan = build_gan(config, total_steps=10**9)
         self.train_step = AdversarialStep(self.gan, config, strategy, sum_dtype(strategy))
         shares = np.split(images, strategy.num_replicas_in_sync)
         labels = np.arange(len(shares[0]), dtype=np.int32) % max(1, config.model.num_classes)

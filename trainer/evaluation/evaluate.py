@@ -182,8 +182,10 @@ class Evaluator:
         if features.probabilities is None or self.real.probabilities is None:
             return estimates
         estimates |= self._class_estimates(features.probabilities, self.real.probabilities)
-        # Where the real images have no labels either, nothing says what a label means.
-        if labels is not None and (self.real.labels >= 0).all():
+        # A classifier of other things, or real images without labels, do not know what was asked.
+        classes = features.probabilities.shape[1]
+        knows = self.real.labels.min() >= 0 and self.real.labels.max() + 1 == classes
+        if labels is not None and knows:
             estimates["label_accuracy"] = _mean_of(features.probabilities.argmax(axis=1) == labels)
         return estimates
 

@@ -3,6 +3,7 @@
     auto      the classifier of the records if there is one, otherwise random
     mnist     a classifier of MNIST's ten digits, which comes with this package
     records   the classifier that was trained on the records, with probabilities of their classes
+    inception the network of the Frechet Inception Distance, fetched once: figures as in papers
     random    a network of fixed random weights, for images of any shape
     PATH      your own: a .keras file or the folder of a SavedModel, such as an Inception network
 
@@ -22,8 +23,9 @@ import tensorflow as tf
 from trainer.errors import UserError
 from trainer.evaluation.classifier import FILE_NAME, Classifier
 from trainer.evaluation.custom_model import Network, is_custom_model, load_custom_model
+from trainer.evaluation.inception import inception
 
-NAMES = ("auto", "mnist", "records", "random")
+NAMES = ("auto", "mnist", "records", "inception", "random")
 
 _MNIST = Path(__file__).with_name("weights") / "mnist.npz"
 _BLOCK_IMAGES_AT_MOST = 64  # as many as are sampled at once, so that none are filled up
@@ -106,6 +108,8 @@ def load_extractor(name: str, records_dir: str, image_shape: tuple[int, int, int
         name = "records" if tf.io.gfile.exists(classifier_path) else "random"
     if name == _UNTRAINED:
         return Extractor(image_shape, _UNTRAINED, *_random_network(image_shape[2]))
+    if name == "inception":
+        return Extractor(image_shape, name, *inception())
     if name == "mnist":
         mend = "set --config.evaluation.extractor to records, random or a model of your own."
         return _of_classifier(name, str(_MNIST), image_shape, mend)
