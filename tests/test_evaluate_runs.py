@@ -3,19 +3,28 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 from tests.conftest import make_strategy_of
 from tests.helpers.tiny import tiny_config
+from trainer.data.pipeline import batches_in_order
+from trainer.data.tfrecord import read_manifest
 from trainer.errors import UserError
 from trainer.evaluate_runs import evaluate_runs
 from trainer.run.checkpoints import load_generator
 from trainer.run.run_dir import read_config
 from trainer.sampling.export import export_generator
+from trainer.sampling.sampler import Sampler
+from trainer.sampling.writing import write_samples
 from trainer.train import train
 
-OPTIONS = {"checkpoint": "", "count": 150, "seed": 3, "config": None, "output": None}
+OPTIONS = {
+    **{"checkpoint": "", "count": 150, "seed": 3},
+    **{"config": None, "real": None, "output": None},
+}
 
 
 @pytest.fixture(scope="module")
@@ -127,3 +136,50 @@ def test_an_export_alone_does_not_say_what_is_real(runs: list[str], tmp_path: Pa
     export_generator(load_generator(runs[0]), str(tmp_path / "export"))
     with pytest.raises(UserError, match="give the --config"):
         evaluate_runs([str(tmp_path / "export")], **OPTIONS)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["drawn.npz", "drawn"])
+def test_pictures_score_as_the_run_that_drew_them(
+    name: str, runs: list[str], tmp_path: Path
+) -> None:
+    drawn = str(tmp_path / name)
+    write_samples(Sampler(load_generator(runs[0])), 3, 150, drawn)
+    options = OPTIONS | {"output": str(tmp_path / "a.json"), "config": read_config(runs[0])}
+    evaluate_runs([runs[0], drawn], **options)  # type: ignore[arg-type]
+    of_run, of_pictures = values(tmp_path / "a.json")
+    # Of the same images, in another order.
+    assert of_run == pytest.approx(of_pictures, rel=1e-9)
+
+
+def test_pictures_as_the_real_set(runs: list[str], noisy_records: str, tmp_path: Path) -> None:
+    """The images of the records, outside them, score what the records do."""
+    parts = batches_in_order(noisy_records, read_manifest(noisy_records))
+    np.savez(tmp_path / "real.npz", images=np.concatenate([images for images, _ in parts]))
+    options = OPTIONS | {"config": read_config(runs[0]), "count": 200}
+    found = []
+    for real in (None, str(tmp_path / "real.npz")):
+        output = str(tmp_path / "a.json")
+        evaluate_runs(runs[:1], **options | {"real": real, "output": output})  # type: ignore[arg-type]
+        found += values(output)
+    fid = next(name for name in found[0] if name.startswith("fid"))
+    # Another half of the same noise is compared with.
+    assert found[0] != found[1] and found[0][fid] == pytest.approx(found[1][fid], rel=0.2)
+
+
+def test_pictures_that_cannot_be_compared(runs: list[str], tmp_path: Path) -> None:
+    options = OPTIONS | {"output": str(tmp_path / "a.json"), "config": read_config(runs[0])}
+    (tmp_path / "mixed").mkdir()
+    few, large = str(tmp_path / "few.npz"), str(tmp_path / "large.npz")
+    for index in range(150):
+        side = 8 + index // 149
+        Image.new("L", (side, side)).save(tmp_path / "mixed" / f"{index:03}.png")
+    np.savez(few, images=np.zeros((140, 8, 8, 1), np.uint8))
+    np.savez(large, images=np.zeros((150, 9, 9, 1), np.uint8))
+    with pytest.raises(UserError, match="140 pictures, fewer than 150: give --count=140"):
+        evaluate_runs([few], **options)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match="images of 9x9x1, and the real ones are 8x8x1"):
+        evaluate_runs([large], **options)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"149\.png has 9x9 pixels, and .*000\.png 8x8"):
+        evaluate_runs([str(tmp_path / "mixed")], **options)  # type: ignore[arg-type]
+    with pytest.raises(UserError, match=r"no run but pictures.*--config.* or --real=PATH"):
+        evaluate_runs([few], **options | {"config": None})  # type: ignore[arg-type]

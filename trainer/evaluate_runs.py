@@ -1,4 +1,4 @@
-"""--mode=evaluate: scores of checkpoints and SavedModels, and several of them side by side."""
+"""--mode=evaluate: scores of checkpoints, SavedModels and pictures, and several side by side."""
 
 import dataclasses
 import json
@@ -11,18 +11,21 @@ import numpy as np
 import tensorflow as tf
 
 from trainer.config import Config
+from trainer.data.image_folder import holds_pictures
 from trainer.data.preparation import prepared_records
 from trainer.data.tfrecord import read_manifest
 from trainer.errors import UserError
 from trainer.evaluation.custom_model import check_trusted, is_saved_model, load_saved_model
 from trainer.evaluation.evaluate import Evaluation, Evaluator
 from trainer.evaluation.features import load_extractor
+from trainer.evaluation.pictures import first_of, open_pictures, reference_of_pictures
 from trainer.evaluation.reference import load_reference
 from trainer.run.checkpoints import find_checkpoint, load_generator
 from trainer.run.data_record import read_data_record, tell_other_records
-from trainer.run.pretrained import has_weights
-from trainer.run.run_dir import EVALUATION, read_config
+from trainer.run.pretrained import WEIGHTS, has_weights
+from trainer.run.run_dir import CHECKPOINTS, CONFIG, EVALUATION, read_config
 from trainer.sampling.sampler import Sampler
+from trainer.storage.bucket import SAVED_MODEL
 from trainer.storage.bucket_errors import reason
 from trainer.storage.disk import storage_refused
 from trainer.storage.files import check_no_folder, naming_the_output, write_text
@@ -37,19 +40,21 @@ def evaluate_runs(
     count: int | None,
     seed: int,
     config: Config | None,
+    real: str | None,
     output: str | None,
     trusts_saved_models: bool = False,
 ) -> None:
-    """Scores run directories and SavedModels, prints the tables and writes the JSON.
+    """Scores run directories, SavedModels, folders of pictures and .npz, and writes the JSON.
 
     Left out, `count` is the config's `evaluation.images`, the config, with the records and the
-    extractor, is each run's own, and `output` is evaluation.json in the first source. Without
-    `trusts_saved_models`, none is run, be it a source or an extractor.
+    extractor, is each run's own, `real`, in place of the records pictures as `open_pictures` takes
+    them, is nothing, and `output` is evaluation.json in the first source, or of pictures in the
+    working folder. Without `trusts_saved_models`, none is run, be it a source or an extractor.
 
     Raises:
         UserError: a source, a checkpoint, the records or the extractor will not do.
     """
-    path = output or os.path.join(sources[0], EVALUATION)
+    path = output or os.path.join("" if _is_pictures(sources[0]) else sources[0], EVALUATION)
     with naming_the_output(path, "--output"):
         # Before the work, not after it.
         tf.io.gfile.makedirs(os.path.dirname(output or ".") or ".")
@@ -63,13 +68,15 @@ def evaluate_runs(
         number = count or run_config.evaluation.images
         key = f"{run_config.data.records_dir} {run_config.evaluation.extractor} {number}"
         if key not in evaluators:
-            evaluators[key] = _evaluator(run_config, number)
+            evaluators[key] = _evaluator(run_config, number, real)
         if config is None:
             manifest = read_manifest(run_config.data.records_dir)
             tell_other_records(source, manifest, "compared with")
-        drawn = _drawn(source, checkpoint, seed, number)
-        log.info("Evaluating %s samples of %s ...", f"{number:,}", drawn.name)
         evaluator = evaluators[key]
+        shape = evaluator.extractor.image_shape
+        drawn = _drawn(source, checkpoint, seed, number, channels=shape[2])
+        _check_shape(source, drawn.image_shape, shape)
+        log.info("Evaluating %s samples of %s ...", f"{number:,}", drawn.name)
         found.append(evaluator.evaluate(drawn.images, drawn.name, drawn.step, seed, drawn.labels))
         print(f"{drawn.name}\n{found[-1].table()}", flush=True)
         for caveat in (*evaluator.caveats, *_too_early(source, drawn.step)):
@@ -97,12 +104,23 @@ def comparison(evaluations: list[Evaluation]) -> str:
 
 
 def _config_of(source: str) -> Config:
-    if is_saved_model(source):
+    kind = "a SavedModel" if is_saved_model(source) else "no run but pictures"
+    if is_saved_model(source) or _is_pictures(source):
         raise UserError(
-            f"{source} is a SavedModel, which does not say what it was trained on: give the "
-            "--config whose data.records_dir holds the real images."
+            f"{source} is {kind}, which does not say what the real images are: give the --config "
+            "whose data.records_dir holds them, or --real=PATH."
         )
     return read_config(source)
+
+
+def _is_pictures(source: str) -> bool:
+    """Whether a source is an .npz, or a folder of pictures with nothing of a run."""
+    if source.endswith(".npz") or not os.path.isdir(source):
+        return source.endswith(".npz")
+    of_a_run = (CONFIG, CHECKPOINTS, WEIGHTS, SAVED_MODEL)
+    return holds_pictures(source) and not any(
+        os.path.exists(os.path.join(source, name)) for name in of_a_run
+    )
 
 
 def _sample_signature(source: str) -> Any:
@@ -129,10 +147,26 @@ def _too_early(source: str, step: int | None) -> list[str]:
     return [f"step {step} is {epochs:.2g} epochs: too few to judge what this model can draw."]
 
 
-def _evaluator(config: Config, count: int) -> Evaluator:
-    records_dir, manifest = config.data.records_dir, prepared_records(config)
-    extractor = load_extractor(config.evaluation.extractor, records_dir, manifest.image_shape)
-    return Evaluator(load_reference(records_dir, manifest, extractor), count, "--count")
+def _evaluator(config: Config, count: int, real: str | None) -> Evaluator:
+    records_dir, name = config.data.records_dir, config.evaluation.extractor
+    if real:
+        source = open_pictures(real)
+        extractor = load_extractor("random" if name == "auto" else name, "", source.image_shape)
+        reference = reference_of_pictures(source, extractor)
+    else:
+        manifest = prepared_records(config)
+        extractor = load_extractor(name, records_dir, manifest.image_shape)
+        reference = load_reference(records_dir, manifest, extractor)
+    return Evaluator(reference, count, "--count")
+
+
+def _check_shape(source: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> None:
+    if found != wanted:
+        raise UserError(
+            f"{source} has images of {'x'.join(map(str, found))}, and the real ones are "
+            f"{'x'.join(map(str, wanted))}: how they are scaled is a part of what is measured, so "
+            "bring them to one size first, or give others to compare with."
+        )
 
 
 class _Drawn(NamedTuple):
@@ -140,22 +174,27 @@ class _Drawn(NamedTuple):
 
     name: str
     step: int | None
+    image_shape: tuple[int, ...]
     images: Iterator[np.ndarray]
     labels: np.ndarray | None
 
 
-def _drawn(source: str, checkpoint: str, seed: int, count: int) -> _Drawn:
+def _drawn(source: str, checkpoint: str, seed: int, count: int, channels: int) -> _Drawn:
+    if _is_pictures(source):
+        pictures = open_pictures(source, channels)
+        return _Drawn(source, None, pictures.image_shape, first_of(pictures, count), None)
     if is_saved_model(source):
         signature = _sample_signature(source)
         labels = set(signature.structured_input_signature[1]) - {"seed", "count"}
         extra = {name: tf.constant(-1, tf.int64) for name in labels}
 
         numbers = {"seed": tf.constant(seed, tf.int64), "count": tf.constant(count, tf.int64)}
-        images = iter([signature(**numbers, **extra)["images"].numpy()])
-        return _Drawn(source, None, images, None)
+        images = signature(**numbers, **extra)["images"].numpy()
+        return _Drawn(source, None, images.shape[1:], iter([images]), None)
     name, step = source, None
     if not has_weights(source):
         name = find_checkpoint(source, checkpoint)
         step = int(name.rsplit("-", 1)[1])
     sampler = Sampler(load_generator(source, checkpoint))
-    return _Drawn(name, step, sampler.images(seed, count), sampler.labels(count))
+    shape, images = sampler.generator.image_shape, sampler.images(seed, count)
+    return _Drawn(name, step, shape, images, sampler.labels(count))

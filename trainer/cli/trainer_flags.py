@@ -33,6 +33,7 @@ MODES_OF: dict[str, tuple[str, ...]] = {
     "label": ("sample",),
     "truncation": ("sample",),
     "interpolation_steps": ("sample",),
+    "real": ("evaluate",),
     "trust_saved_models": ("train", "evaluate"),
     "sweep": ("train",),
     "sweep_processes": ("train",),
@@ -56,8 +57,9 @@ RUN_DIR = flags.DEFINE(
     "run_dir",
     None,
     "Run directory, local or gs://; left out: runs/NAME, the name being the config's. evaluate "
-    "and report: one or more, separated by commas; evaluate takes SavedModels too. sample, export "
-    "and evaluate: pretrained:NAME, a trained generator that comes along.",
+    "and report: one or more, separated by commas; evaluate takes SavedModels, folders of "
+    "pictures and .npz files too. sample, export, evaluate: pretrained:NAME, a generator that "
+    "comes along.",
 )
 STRATEGY = flags.DEFINE_enum(
     "strategy",
@@ -101,6 +103,12 @@ OUTPUT = flags.DEFINE(
     "sample: FILE.png (a grid), FILE.npz or a folder; left out: RUN_DIR/samples/seed_S.png. "
     "export: a folder; left out: RUN_DIR/export. evaluate, preflight: FILE.json. "
     "report: FILE.html.",
+)
+REAL = flags.DEFINE_string(
+    "real",
+    None,
+    "The real images, in place of the config's: a folder of pictures, an .npz, or any source that "
+    "trainer.data.prepare takes.",
 )
 LABEL = flags.DEFINE_string(
     "label", None, "The class of a conditional model, by name or number; left out: each in turn."

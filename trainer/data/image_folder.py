@@ -17,6 +17,13 @@ log = logging.getLogger(__name__)
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 """Pillow's names by the number of channels."""
 
+_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+
+def holds_pictures(folder: str) -> bool:
+    """Whether there is a picture somewhere below a folder, by its name."""
+    return any(path.suffix.lower() in _SUFFIXES for path in Path(folder).rglob("*"))
+
 
 def image_files(root: Path) -> tuple[list[Path], tuple[str, ...]]:
     """The .png, .jpg and .jpeg files below a folder, relative to it, and the class folders.
@@ -30,7 +37,7 @@ def image_files(root: Path) -> tuple[list[Path], tuple[str, ...]]:
     files = sorted(
         path.relative_to(root)
         for path in root.rglob("*")
-        if path.suffix.lower() in (".png", ".jpg", ".jpeg")
+        if path.suffix.lower() in _SUFFIXES
         and not path.is_dir()
         and not any(part.startswith(".") for part in path.relative_to(root).parts)
     )
@@ -84,3 +91,24 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
     if picture.mode not in MODES.values():
         picture = picture.convert("RGB")
     return np.asarray(picture).reshape(picture.height, picture.width, -1)
+
+
+def is_grey(path: Path) -> bool:
+    """Whether an image file has no colours, by its head; a broken one has none either."""
+    try:
+        with Image.open(path) as file:
+            return file.mode in ("1", "L")
+    except Exception:  # read_image tells what is wrong with it
+        return True
+
+
+def as_picture(image: npt.NDArray[np.uint8]) -> Image.Image:
+    """An image uint8 [H, W, C], C of 1, 3 or 4, as Pillow has it."""
+    return Image.fromarray(image[:, :, 0] if image.shape[-1] == 1 else image)
+
+
+def with_channels(image: npt.NDArray[np.uint8], channels: int) -> npt.NDArray[np.uint8]:
+    """An image uint8 [H, W, C] with 1 (grey), 3 (RGB) or 4 (RGBA) channels."""
+    if image.shape[-1] == channels:
+        return image
+    return np.asarray(as_picture(image).convert(MODES[channels])).reshape(*image.shape[:2], -1)

@@ -19,7 +19,7 @@ from PIL import Image, ImageOps
 
 from trainer.cli.paths import user_path
 from trainer.data.idx import Uint8Array, read_idx_set
-from trainer.data.image_folder import MODES, image_files, read_image
+from trainer.data.image_folder import MODES, as_picture, image_files, read_image
 from trainer.errors import DiskError, UserError
 from trainer.storage.bucket import is_gs
 from trainer.storage.bucket_errors import reason
@@ -124,7 +124,7 @@ def fit(image: Uint8Array, shape: tuple[int, int, int]) -> Uint8Array:
     if image.shape == shape:
         return image
     side, _, channels = shape
-    picture = Image.fromarray(image[:, :, 0] if image.shape[-1] == 1 else image)
+    picture = as_picture(image)
     if picture.size != (side, side):
         picture = ImageOps.fit(picture, (side, side), Image.Resampling.LANCZOS)
     return np.asarray(picture.convert(MODES[channels])).reshape(shape)

@@ -60,6 +60,7 @@ class Extractor:
         name: the network, the number of features and a hash of the weights: `mnist64_1a2b3c4d`.
         feature_size: D.
         num_classes: K; 0 where it is no classifier.
+        image_shape: H, W, C of the images.
         is_trained: whether its weights were learned; those of `random` were not.
     """
 
@@ -79,6 +80,7 @@ class Extractor:
         self.feature_size = int(outputs[0].shape[1])
         self.num_classes = int(outputs[1].shape[1]) if len(outputs) == 2 else 0
         self.name = f"{stem}{self.feature_size}_{content_hash}"
+        self.image_shape = image_shape
         self.is_trained = stem != _UNTRAINED
 
     def __call__(self, images: np.ndarray) -> Features:

@@ -5,6 +5,7 @@ import hashlib
 import io
 import logging
 import os
+from collections.abc import Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -24,6 +25,9 @@ log = logging.getLogger(__name__)
 _IMAGES_AT_MOST = 120_000
 _ORDER_SEED = 0
 
+Batches = Iterator[tuple[np.ndarray, np.ndarray]]
+"""Images uint8 [n, H, W, C] and labels int [n], -1 where there are none."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Reference:
@@ -35,7 +39,8 @@ class Reference:
         labels: int64 [M], -1 where an image has none.
         places: int64 [M], of the images among the records.
         memorised_threshold: distance within which 1% of all M images have another.
-        manifest_hash: first 8 hex digits of the manifest's sha256.
+        manifest_hash: first 8 hex digits of the sha256 of the manifest, or, of images without
+            records, of their bytes.
     """
 
     extractor: Extractor
@@ -89,17 +94,26 @@ def load_reference(records_dir: str, manifest: Manifest, extractor: Extractor) -
     found = _kept(path, (rows, extractor.feature_size))
     if found is None:
         with naming_damaged_records(records_dir):
-            found = _compute(records_dir, manifest, extractor)
+            batches = (
+                (images.numpy(), labels.numpy())
+                for images, labels in batches_in_order(records_dir, manifest)
+            )
+            found = _compute(manifest.num_images, batches, extractor)
         _keep(path, found)
-    return Reference(
-        extractor,
-        found["features"],
-        found.get("probabilities"),
-        found["labels"],
-        found["places"],
-        float(found["memorised_threshold"]),
-        manifest_hash,
-    )
+    return _reference(extractor, found, manifest_hash)
+
+
+def reference_of(num_images: int, batches: Batches, extractor: Extractor) -> Reference:
+    """The features of images that have no records; they are not kept."""
+    digest = hashlib.sha256()
+
+    def hashed() -> Batches:
+        for images, labels in batches:
+            digest.update(images.tobytes())
+            yield images, labels
+
+    found = _compute(num_images, hashed(), extractor)
+    return _reference(extractor, found, digest.hexdigest()[:8])
 
 
 def images_at(records_dir: str, manifest: Manifest, places: np.ndarray) -> np.ndarray:
@@ -113,18 +127,32 @@ def images_at(records_dir: str, manifest: Manifest, places: np.ndarray) -> np.nd
     return np.stack([found[place] for place in places.tolist()])
 
 
-def _compute(records_dir: str, manifest: Manifest, extractor: Extractor) -> dict[str, np.ndarray]:
+def _reference(
+    extractor: Extractor, arrays: dict[str, np.ndarray], manifest_hash: str
+) -> Reference:
+    return Reference(
+        extractor,
+        arrays["features"],
+        arrays.get("probabilities"),
+        arrays["labels"],
+        arrays["places"],
+        float(arrays["memorised_threshold"]),
+        manifest_hash,
+    )
+
+
+def _compute(num_images: int, batches: Batches, extractor: Extractor) -> dict[str, np.ndarray]:
     """The arrays of a `Reference`, by name."""
-    order = np.random.default_rng(_ORDER_SEED).permutation(manifest.num_images)
+    order = np.random.default_rng(_ORDER_SEED).permutation(num_images)
     places = order[:_IMAGES_AT_MOST]
-    chosen = np.zeros(manifest.num_images, bool)
+    chosen = np.zeros(num_images, bool)
     chosen[places] = True
     values, probabilities, all_labels, first = [], [], [], 0
     progress = tqdm(total=len(places), unit=" real images", disable=None)
-    for images, labels in batches_in_order(records_dir, manifest):
+    for images, labels in batches:
         taken = chosen[first : first + len(images)]
-        batch = images.numpy()[taken]
-        all_labels.append(labels.numpy().astype(np.int64)[taken])
+        batch = images[taken]
+        all_labels.append(labels.astype(np.int64)[taken])
         first += len(images)
         if len(batch):
             seen = extractor(batch)
