@@ -16,7 +16,7 @@ import pytest
 from launch.main import main as launch
 from trainer.config import Config
 from trainer.config_fields import is_field
-from trainer.sweep import trials
+from trainer.sweep.trials import trials
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])

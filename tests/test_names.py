@@ -29,7 +29,8 @@ from trainer.sampling.export import export_generator
 from trainer.sampling.sampler import Sampler
 from trainer.sampling.writing import write_samples
 from trainer.storage.files import names_in
-from trainer.sweep import run_trials, trials
+from trainer.sweep.processes import run_trials
+from trainer.sweep.trials import trials
 from trainer.train import train
 
 NAME = "-sp ace, [1]*?{a,b}%41%s#$HOME'\"`\\u0041&;|<>!\u00e9\U0001f600\n\tline."

@@ -167,7 +167,7 @@ def _preflight() -> None:
 
 def _sweep() -> None:
     import_tensorflow()
-    from trainer.sweep import sweep
+    from trainer.sweep.sweep import sweep
 
     # Not validated: it may lack what every combination of the sweep brings.
     config, axes, processes = given.CONFIG.value, given.SWEEP.value, given.SWEEP_PROCESSES.value

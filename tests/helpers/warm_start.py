@@ -20,7 +20,12 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-_PRELOADED = ("trainer.train", "trainer.sweep", "trainer.evaluate_runs", "trainer.report.page")
+_PRELOADED = (
+    "trainer.train",
+    "trainer.sweep.sweep",
+    "trainer.evaluate_runs",
+    "trainer.report.page",
+)
 _PR_SET_CHILD_SUBREAPER = 36
 _STREAMS = 3
 _NUMBER = struct.Struct("!I")
