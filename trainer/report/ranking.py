@@ -1,99 +1,142 @@
-"""Finished runs of one config in one table, best first."""
+"""Runs in order of a measure: what each came to, with mean and spread over the seeds."""
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from trainer.evaluation.evaluate import is_better
 from trainer.evaluation.measure_names import better_direction, quality_metrics, short_name
-from trainer.run.metrics_file import read_metrics
 
-Values = tuple[tuple[str, str], ...]
-"""What sets a run apart: (field, value) pairs, the same fields for all runs."""
+Numbers = Mapping[str, float]
+"""Values by the name of their metric, with `step` and `epoch`."""
+
+Spread = tuple[float, float | None]
+"""The mean over seeds and their standard deviation (of n - 1), None for a single value."""
 
 _MEASURES = ("fid", "coverage", "class_kl")
 _LOSSES = ("loss/generator", "loss/discriminator")
 
 
-def ranking(runs: Mapping[str, Values], best_by: str) -> str:
-    """A Markdown table of runs by directory; those that differ in the seed alone are one row.
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What the numbers of one run come to.
 
-    It says what ranks, `best_by` such as `fid` where the runs were evaluated, and the best run; it
-    has a row for each combination of the values, with means and standard deviations over seeds.
+    Attributes:
+        run: its directory or name.
+        last: the measures, step and epoch of the last evaluation, which in a run that has ended
+            is of its last checkpoint; and the last losses.
+        best: the same measures, step and epoch of the best evaluation; empty where none has a
+            finite value of what ranks.
     """
-    results = {run_dir: _results(run_dir, best_by) for run_dir in runs}
-    measures = quality_metrics([list(results.values())])
-    by = next((name for name in measures if _is_of(name, [best_by])), None)
-    columns = [name for name in measures if name == by or _is_of(name, _MEASURES)]
-    columns += _LOSSES
-    groups: dict[Values, list[dict[str, float]]] = {}
-    for run_dir, values in runs.items():
-        group = tuple((field, value) for field, value in values if field != "seed")
-        groups.setdefault(group, []).append(results[run_dir])
 
-    def rank(found: Sequence[Mapping[str, float]]) -> float:
-        """Smaller is better; infinite where nothing ranks."""
-        mean = np.mean([run.get(by or "", math.nan) for run in found])
-        sign = 1 if by and better_direction(by) == "lower" else -1
-        return sign * float(mean) if math.isfinite(mean) else math.inf
-
-    rows = [
-        [*(value for _, value in group), str(len(found)), *(_cell(found, name) for name in columns)]
-        for group, found in sorted(groups.items(), key=lambda item: rank(item[1]))
-    ]
-    fields = [field for field, _ in next(iter(groups))]
-    table = _markdown([[*fields, "runs", *map(short_name, columns)], *rows])
-    if not by:
-        return (
-            "Nothing ranks these runs, since losses do not tell which images are better: "
-            f"set evaluation.every_epochs.\n\n{table}"
-        )
-    best = min(results, key=lambda run_dir: rank([results[run_dir]]))
-    return (
-        f"Best first by {short_name(by)} ({better_direction(by)} is better): measures of each "
-        "run's best evaluation, which is in best/, and its last losses. Mean +- standard "
-        f"deviation over seeds.\n\n{table}\n"
-        f"Best run: {best}, {short_name(by)} {results[best][by]:.4g} at step "
-        f"{results[best]['step']:.0f}.\n"
-    )
+    run: str
+    last: Numbers
+    best: Numbers
 
 
-def _results(run_dir: str, best_by: str) -> dict[str, float]:
-    """The last losses of a run, and the measures and the step of its best evaluation."""
-    found: dict[str, float] = {}
-    for line in read_metrics(run_dir):
-        measures = quality_metrics([[line]])
-        by = next((name for name in measures if _is_of(name, [best_by])), None)
-        if (
-            by
-            and math.isfinite(line[by])
-            and (by not in found or is_better(by, line[by], found[by]))
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """Runs that differ in the seed alone, of which there is at least one.
+
+    Attributes:
+        name: what sets it apart from the others, a text for each column about that.
+        results: one for each run.
+        rung: the greater, the further up it stands, whatever its measure.
+    """
+
+    name: tuple[str, ...]
+    results: Sequence[Result]
+    rung: int = 0
+
+
+def result_of(
+    run: str, lines: Sequence[Mapping[str, Any]], best_by: str, epochs: int = 0
+) -> Result:
+    """Finds the last and the best evaluation in the lines of a run's metrics.
+
+    Args:
+        run: its directory or name.
+        lines: of metrics.jsonl, in their order.
+        best_by: a measure without its extractor, such as `fid`.
+        epochs: looks no further than to the first evaluation at this epoch or later; 0: at all.
+    """
+    last: dict[str, float] = {}
+    best: dict[str, float] = {}
+    for line in lines:
+        last |= _values(line, [name for name in _LOSSES if name in line])
+        if not (measures := quality_metrics([[dict(line)]])):
+            continue
+        found = _values(line, ["step", "epoch", *measures])
+        last |= found
+        by = _metric_of(best_by, measures)
+        if math.isfinite(found.get(by, math.nan)) and (
+            by not in best or is_better(by, found[by], best[by])
         ):
-            found |= {name: line[name] for name in ("step", *measures)}
-        found |= {name: line[name] for name in _LOSSES if name in line}
-    return found
+            best = found
+        if epochs and line["epoch"] >= epochs:
+            break
+    return Result(run, last, best)
+
+
+class Ranking:
+    """Candidates, best first by the mean over seeds of their last evaluation.
+
+    Attributes:
+        by: the metric that ranks, such as `quality/fid_mnist64_1a2b3c4d`; empty where no run was
+            evaluated by that measure.
+        candidates: in their order; one of which a run lacks a finite value comes last.
+        heads: names of the columns of numbers.
+    """
+
+    def __init__(self, candidates: Sequence[Candidate], best_by: str) -> None:
+        """`best_by`: a measure without its extractor, such as `fid`."""
+        last = [dict(result.last) for each in candidates for result in each.results]
+        measures = quality_metrics([last])
+        self.by = _metric_of(best_by, measures)
+        self.candidates = sorted(
+            candidates, key=lambda each: (-each.rung, self.score(each.results))
+        )
+        shown = [name for name in measures if name == self.by or _is_of(name, _MEASURES)]
+        self._before = ["epoch", *shown] if measures else []
+        best = [f"best {short_name(self.by)}"] if self.by else []
+        self.heads = [*map(short_name, self._before), *best, *_LOSSES]
+
+    def score(self, results: Sequence[Result]) -> float:
+        """What orders runs, the smaller the better; infinite where nothing ranks."""
+        mean = float(np.mean([result.last.get(self.by, math.nan) for result in results]))
+        sign = 1 if better_direction(self.by) == "lower" else -1
+        return sign * mean if math.isfinite(mean) else math.inf
+
+    def cells(self, candidate: Candidate) -> list[Spread | None]:
+        """The columns of numbers; None where no run has the value."""
+        last = [result.last for result in candidate.results]
+        best = [result.best for result in candidate.results]
+        return [
+            *(_spread(last, name) for name in self._before),
+            *([_spread(best, self.by)] if self.by else []),
+            *(_spread(last, name) for name in _LOSSES),
+        ]
+
+
+def _metric_of(measure: str, metrics: Sequence[str]) -> str:
+    """The first metric of a measure, such as `quality/fid_mnist64_1a2b3c4d` of `fid`, or empty."""
+    return next((name for name in metrics if _is_of(name, [measure])), "")
 
 
 def _is_of(metric: str, measures: Sequence[str]) -> bool:
-    """Whether a metric, such as `quality/fid_mnist64_1a2b3c4d`, is of one of these measures."""
     return short_name(metric).startswith(tuple(f"{measure}_" for measure in measures))
 
 
-def _cell(found: Sequence[Mapping[str, float]], name: str) -> str:
-    values = [run[name] for run in found if name in run]
+def _values(line: Mapping[str, Any], names: Sequence[str]) -> dict[str, float]:
+    return {name: math.nan if line[name] is None else float(line[name]) for name in names}
+
+
+def _spread(numbers: Sequence[Numbers], name: str) -> Spread | None:
+    values = [each[name] for each in numbers if name in each]
     if not values:
-        return "-"
-    spread = f" +- {np.std(values, ddof=1):.2g}" if len(values) > 1 else ""
-    return f"{np.mean(values):.4g}{spread}"
-
-
-def _markdown(rows: Sequence[Sequence[str]]) -> str:
-    """A table, the first row its head, in columns that stand under one another as text too."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        f"| {' | '.join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))} |"
-        for row in rows
-    ]
-    lines.insert(1, f"|{'|'.join('-' * (width + 1) + ':' for width in widths)}|")
-    return "\n".join(lines) + "\n"
+        return None
+    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    return float(np.mean(values)), deviation

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from trainer.cli.arguments import flags_without
 from trainer.config import Config
 from trainer.errors import FailedRunsError, StoppedError, UserError
-from trainer.report.ranking import ranking
+from trainer.report.ranking import Candidate, Result, result_of
+from trainer.run.metrics_file import read_metrics
 from trainer.run.run_dir import OUTPUT, SWEEP
 from trainer.run.signals import SignalWatch
 from trainer.storage.files import write_text
 from trainer.sweep.processes import run_trials
-from trainer.sweep.trials import is_tuple, trials
+from trainer.sweep.table import table
+from trainer.sweep.trials import Trial, is_tuple, trials
 
 
 def sweep(
@@ -42,7 +44,9 @@ def sweep(
         ended = run_trials(of_sweep, command, processes, signals)
     done = [run.trial for run in ended if run.exit_code == 0]
     if done:
-        text = ranking({trial.run_dir: trial.values for trial in done}, config.evaluation.best_by)
+        best_by = config.evaluation.best_by
+        fields = [field for field, _ in done[0].without_seed]
+        text = table(_candidates(done, best_by), fields, best_by)
         path = os.path.join(run_dir, SWEEP)
         write_text(path, text)
         print(f"\n{text}\n{path}", flush=True)
@@ -62,3 +66,12 @@ def sweep(
         raise (UserError if is_bad_input else FailedRunsError)(
             f"{len(failed)} of {len(of_sweep)} runs failed{rest}:{each}"
         )
+
+
+def _candidates(done: Sequence[Trial], best_by: str) -> list[Candidate]:
+    found: dict[tuple[str, ...], list[Result]] = {}
+    for trial in done:
+        name = tuple(value for _, value in trial.without_seed)
+        result = result_of(trial.run_dir, read_metrics(trial.run_dir), best_by)
+        found.setdefault(name, []).append(result)
+    return [Candidate(name, results) for name, results in found.items()]

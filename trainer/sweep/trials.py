@@ -25,6 +25,11 @@ class Trial:
     config: Config
 
     @property
+    def without_seed(self) -> tuple[tuple[str, str], ...]:
+        """What it shares with those that differ from it in the seed alone."""
+        return tuple((field, value) for field, value in self.values if field != "seed")
+
+    @property
     def flags(self) -> list[str]:
         """What tells the trainer this run's values."""
         return [f"--run_dir={self.run_dir}", *(f"--config.{f}={v}" for f, v in self.values)]
