@@ -36,7 +36,7 @@ def _parse(argv: list[str]) -> list[str]:
 
 def _run_mode() -> None:
     modes = {
-        "train": _sweep if given.SWEEP.value else _train,
+        "train": _sweep if given.SWEEP.value or given.SWEEP_RUNGS.value else _train,
         "sample": _sample,
         "export": _export,
         "evaluate": _evaluate,
@@ -166,12 +166,18 @@ def _preflight() -> None:
 
 
 def _sweep() -> None:
+    if not given.SWEEP.value:
+        raise UserError(
+            f"--sweep_rungs={','.join(given.SWEEP_RUNGS.value)}: is of a sweep: give --sweep too, "
+            "such as --sweep=seed=1,2."
+        )
+
     import_tensorflow()
     from trainer.sweep.sweep import sweep
 
     # Not validated: it may lack what every combination of the sweep brings.
-    config, axes, processes = given.CONFIG.value, given.SWEEP.value, given.SWEEP_PROCESSES.value
-    sweep(config, axes, _run_dir(), given.arguments(), processes)
+    config, axes, rungs = given.CONFIG.value, given.SWEEP.value, given.SWEEP_RUNGS.value
+    sweep(config, axes, rungs, _run_dir(), given.arguments(), given.SWEEP_PROCESSES.value)
 
 
 def _validated_config() -> Config:

@@ -29,6 +29,9 @@ A config by its name in configs/ or by its path, with any of its fields changed:
 Stopped, killed or cut off? The same command again goes on from the last checkpoint.
 Several values of a field, two runs at a time:
   python -m trainer.main --run_dir=runs/seeds --sweep=seed=1,2,3 --sweep_processes=2
+Of several values the best: all for 2 epochs, the best third of them for 20:
+  python -m trainer.main --config=mnist --run_dir=runs/norms --sweep_rungs=2,20 \
+      --sweep=seed=1,2 --sweep=model.discriminator_norm=none,layer,batch
 Two replicas without a GPU:
   python -m trainer.main --run_dir=runs/two --strategy=mirrored --logical_devices=2 \
       --config.train.group_size=32

@@ -36,6 +36,7 @@ MODES_OF: dict[str, tuple[str, ...]] = {
     "real": ("evaluate",),
     "trust_saved_models": ("train", "evaluate"),
     "sweep": ("train",),
+    "sweep_rungs": ("train",),
     "sweep_processes": ("train",),
 }
 """The modes that use a flag, by the flag's name."""
@@ -133,6 +134,12 @@ SWEEP = flags.DEFINE_multi_string(
     "FIELD=VALUE,VALUE: a run for each value, in folders of RUN_DIR; several: all "
     "combinations. Where a value is itself a list, semicolons part the values, in quotes: "
     "--sweep='model.generator_filters=128,96,64;64,48,32'.",
+)
+SWEEP_RUNGS = flags.DEFINE_list(
+    "sweep_rungs",
+    [],
+    "EPOCHS,EPOCHS: trains all combinations of a sweep to the first number of epochs, the best "
+    "third of them to the next, and so on; by evaluation.best_by, mean over seeds.",
 )
 SWEEP_PROCESSES = flags.DEFINE_integer(
     "sweep_processes", 1, "Runs of a sweep at a time.", lower_bound=1

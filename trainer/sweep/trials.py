@@ -23,16 +23,22 @@ class Trial:
     run_dir: str
     values: tuple[tuple[str, str], ...]
     config: Config
+    epochs: int = 0
+    """How many it is trained for, by a sweep that has rungs; 0: as many as the config says."""
 
     @property
-    def without_seed(self) -> tuple[tuple[str, str], ...]:
-        """What it shares with those that differ from it in the seed alone."""
-        return tuple((field, value) for field, value in self.values if field != "seed")
+    def candidate(self) -> tuple[str, ...]:
+        """The values that it shares with the trials that differ from it in the seed alone."""
+        return tuple(value for field, value in self.values if field != "seed")
 
     @property
     def flags(self) -> list[str]:
         """What tells the trainer this run's values."""
-        return [f"--run_dir={self.run_dir}", *(f"--config.{f}={v}" for f, v in self.values)]
+        rung = [("train.epochs", str(self.epochs))] if self.epochs else []
+        return [
+            f"--run_dir={self.run_dir}",
+            *(f"--config.{field}={value}" for field, value in (*self.values, *rung)),
+        ]
 
     @property
     def output(self) -> str:
@@ -64,11 +70,7 @@ def trials(config: Config, axes: Sequence[str], run_dir: str) -> list[Trial]:
             trial.config.validate()
         except UserError as error:
             raise UserError(f"--sweep, {name}: {error}") from error
-        if (size := len(os.fsencode(folder))) > _NAME_BYTES_AT_MOST:
-            raise UserError(
-                f"--sweep, {name}: names its folder with {size} bytes, of which disks take "
-                f"{_NAME_BYTES_AT_MOST}: sweep shorter values, or give the long ones by --config."
-            )
+        check_folder_name(folder, f"--sweep, {name}")
         for key in (trial.run_dir, trial.config.to_json()):
             if key in names:
                 same = f"{names[key]} and {name} come to the same run or folder"
@@ -76,6 +78,15 @@ def trials(config: Config, axes: Sequence[str], run_dir: str) -> list[Trial]:
             names[key] = name
         found.append(trial)
     return found
+
+
+def check_folder_name(folder: str, of: str) -> None:
+    """Raises UserError where disks do not take the name; `of` says what asks for it."""
+    if (size := len(os.fsencode(folder))) > _NAME_BYTES_AT_MOST:
+        raise UserError(
+            f"{of}: names its folder with {size} bytes, of which disks take "
+            f"{_NAME_BYTES_AT_MOST}: sweep shorter values, or give the long ones by --config."
+        )
 
 
 def _field_and_values(config: Config, axis: str) -> tuple[str, list[str]]:
