@@ -20,7 +20,9 @@ def chart_of(points: list[Point], floor: float | None = None) -> Chart | None:
 
 
 def heights(chart: Chart) -> list[float]:
-    return [float(y) for y in re.findall(r"[ML][\d.]+ ([-\d.e]+)", chart.path(chart.lines[0]))]
+    return [
+        float(y) for y in re.findall(r"[ML][\d.]+ ([-\d.e]+)", chart.path(chart.lines[0].points))
+    ]
 
 
 @pytest.mark.parametrize(

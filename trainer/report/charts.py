@@ -1,8 +1,9 @@
 """Charts of lines over the epochs, as the numbers that the macro `line_chart` draws as SVG."""
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from trainer.report.formats import number
 
@@ -28,11 +29,21 @@ class Series:
     points: Sequence[Point]
     floor: float | None = None
     """Drawn as a dashed line: the value that real images reach."""
+    spread: Mapping[float, tuple[float, float]] = dataclasses.field(default_factory=dict)
+    """Of a mean, drawn as a band: the lowest and the highest value, by the epoch of each point."""
+    singles: Sequence[Sequence[Point]] = ()
+    """The lines that the points are the mean of, drawn thin, where the reader asks for them."""
 
     @property
     def finite(self) -> list[tuple[float, float]]:
         """The points that have a value."""
         return [(epoch, value) for epoch, value in self.points if value is not None]
+
+    @property
+    def values(self) -> list[float]:
+        """All that is drawn: the points, or the lines that they are the mean of."""
+        lines = self.singles or [self.points]
+        return [value for line in lines for _, value in line if value is not None]
 
     @property
     def marked(self) -> list[tuple[float, float]]:
@@ -79,10 +90,15 @@ class Chart:
     beyond: list[float]
     """The lowest and the highest value, if they lie beyond the axis."""
 
-    def path(self, line: Series) -> str:
+    @property
+    def has_bands(self) -> bool:
+        """Whether a line is a mean with its spread."""
+        return any(line.spread for line in self.lines)
+
+    def path(self, points: Sequence[Point]) -> str:
         """A line as the commands of an SVG path."""
         path, pen_down = [], False
-        for epoch, value in thinned(line.points, _DRAWN_POINTS):
+        for epoch, value in thinned(points, _DRAWN_POINTS):
             if value is not None:
                 # h0: a point between two gaps becomes a dot.
                 command = "L" if pen_down else "M"
@@ -90,14 +106,30 @@ class Chart:
             pen_down = value is not None
         return "".join(path)
 
+    def band(self, line: Series) -> str:
+        """The spread of a line as the commands of an SVG path, a closed piece between two gaps."""
+        pieces = []
+        for is_gap, stretch in itertools.groupby(line.points, lambda point: point[1] is None):
+            epochs = [epoch for epoch, _ in stretch]
+            if is_gap or not line.spread:
+                continue
+            low, high = (
+                thinned([(epoch, line.spread[epoch][end]) for epoch in epochs], _DRAWN_POINTS)
+                for end in (0, 1)
+            )
+            corners = [(x, y) for x, y in (*high, *reversed(low)) if y is not None]
+            drawn = (f"{self.x.pixel(epoch)} {self.y.pixel(value)}" for epoch, value in corners)
+            pieces.append(f"M{'L'.join(drawn)}Z")
+        return "".join(pieces)
+
     def strips(self) -> list[tuple[float, float, str]]:
         """Left edge, width, and a text about the values there, to show under the mouse."""
         count = min(_HOVER_STRIPS, max(len(line.finite) for line in self.lines))
-        values: list[dict[str, tuple[float, float]]] = [{} for _ in range(count)]
+        values: list[dict[str, tuple[float, str]]] = [{} for _ in range(count)]
         for line in self.lines:
             for epoch, value in line.finite:
                 strip = int(count * (epoch - self.x.low) / (self.x.high - self.x.low))
-                values[min(strip, count - 1)][line.label] = (epoch, value)
+                values[min(strip, count - 1)][line.label] = (epoch, _shown(line, epoch, value))
         width = (_RIGHT - _LEFT) / count
         return [
             (_LEFT + index * width, width, _named(found))
@@ -122,7 +154,7 @@ def line_chart(
     if not lines:
         return None
     floors = sorted({line.floor for line in lines if line.floor is not None})
-    values = sorted(value for line in lines for _, value in line.finite)
+    values = sorted(value for line in lines for value in line.values)
     low, high = y_range or _shown_range(values)
     y = _vertical_axis(min([low, *floors]), max([high, *floors]))
     rounding = 1e-9 * (y.high - y.low)
@@ -183,7 +215,12 @@ def _nice_step(span: float) -> float:
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power * _TICKS >= span)
 
 
-def _named(found: dict[str, tuple[float, float]]) -> str:
+def _shown(line: Series, epoch: float, value: float) -> str:
+    ends = f" ({' to '.join(map(number, line.spread[epoch]))})" if line.spread else ""
+    return f"{number(value)}{ends}"
+
+
+def _named(found: dict[str, tuple[float, str]]) -> str:
     last_epoch = max(epoch for epoch, _ in found.values())
-    lines = [f"{label}: {number(value)}" for label, (_, value) in found.items()]
+    lines = [f"{label}: {shown}" for label, (_, shown) in found.items()]
     return "\n".join([f"epoch {last_epoch:.4g}", *lines])

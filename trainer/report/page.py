@@ -14,7 +14,8 @@ from trainer.evaluation.measure_names import quality_metrics, short_name
 from trainer.report import sections
 from trainer.report.charts import COLOURS
 from trainer.report.formats import base64_text, breakable, duration, number, percent
-from trainer.report.record import Records, read_run
+from trainer.report.record import read_run
+from trainer.report.seeds import Groups, by_seed
 from trainer.storage.files import naming_the_output, write_text
 
 _PICTURE_BYTES = 6_000_000  # 8 MB as text; the rest of the page takes less than 2 MB
@@ -37,42 +38,46 @@ def write_report(run_dirs: list[str], output: str) -> None:
     """Writes an HTML page about one run directory, or several to compare, local or gs://.
 
     Raises:
-        UserError: there is no run, more than a chart has colours for, one of the directories
-            holds none, or the output cannot be written.
+        UserError: there is no run, more configs than a chart has colours for, one of the
+            directories holds none, or the output cannot be written.
         DiskError: the disk refuses the output.
     """
-    if not 1 <= len(run_dirs) <= COLOURS:
-        raise UserError(
-            f"{len(run_dirs)} run directories are given; a report is about 1 to {COLOURS}."
-        )
     records = [read_run(run_dir, _PICTURE_BYTES // len(run_dirs)) for run_dir in run_dirs]
     if len({record.name for record in records}) < len(records):
         records = [
             dataclasses.replace(record, name=run_dir)
             for record, run_dir in zip(records, run_dirs, strict=True)
         ]
-    text = page(records)
+    groups = by_seed(records)
+    if not 1 <= len(groups) <= COLOURS:
+        raise UserError(
+            f"{len(records)} run directories with {len(groups)} configs are given; a report tells "
+            f"1 to {COLOURS} apart, of which each may have any number of seeds."
+        )
+    text = page(groups)
     with naming_the_output(output, "--output"):
         tf.io.gfile.makedirs(os.path.dirname(output) or ".")
         write_text(output, text)
 
 
-def page(records: Records) -> str:
+def page(groups: Groups) -> str:
     """The HTML text of a report; a section that has nothing to show is left out."""
+    records = [run for group in groups for run in group.runs]
     metrics = quality_metrics(record.metrics for record in records)
     style, script = (_TEMPLATES.get_template(name).render() for name in ("style.css", "slider.js"))
     return _TEMPLATES.get_template("page.html").render(
-        runs=list(enumerate(records)),
-        names=[record.name for record in records],
+        runs=[(colour, run) for colour, group in enumerate(groups) for run in group.runs],
+        labels=[group.label for group in groups],
         several=len(records) > 1,
+        has_seeds=len(groups) < len(records),
         epochs=sorted({epoch for record in records for epoch in record.grids}),
         metrics=metrics,
         has_floor=bool(metrics) and any(record.floor for record in records),
-        quality_charts=sections.quality_charts(records, metrics),
-        loss_charts=sections.loss_charts(records),
-        speed_charts=sections.speed_charts(records),
-        config=sections.config_sections(records),
-        environment=sections.environment(records),
+        quality_charts=sections.quality_charts(groups, metrics),
+        loss_charts=sections.loss_charts(groups),
+        speed_charts=sections.speed_charts(groups),
+        config=sections.config_sections(groups),
+        environment=sections.environment(groups),
         style=Markup(style),
         script=Markup(script),
         policy=f"default-src 'none'; img-src data:; style-src {_source(style)}; "

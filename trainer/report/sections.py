@@ -7,11 +7,12 @@ from typing import Any
 from trainer.evaluation.measure_names import better_direction, short_name
 from trainer.report.charts import Chart, Series, line_chart
 from trainer.report.formats import DASH, number
-from trainer.report.record import Records, RunRecord
+from trainer.report.record import RunRecord
+from trainer.report.seeds import Groups
 from trainer.run.phases import Phase, seconds_by_phase
 
 Fields = dict[str, list[str]]
-"""The value in each run by the name of a field."""
+"""The value in each group of seeds by the name of a field."""
 
 TIME_PARTS: dict[str, tuple[Phase, ...]] = {
     "startup": ("imports", "startup", "data", "networks"),
@@ -36,11 +37,11 @@ def state(record: RunRecord) -> str:
     return f"step {step:,.0f}{of_steps}, epoch {epoch:.2f}{of_epochs}; newest numbers {changed}"
 
 
-def quality_charts(records: Records, metrics: Sequence[str]) -> list[Chart]:
+def quality_charts(groups: Groups, metrics: Sequence[str]) -> list[Chart]:
     """A chart for each metric of quality."""
-    end = _last_epoch(records)
+    end = _last_epoch(groups)
     charts = (
-        line_chart(short_name(metric), direction(metric), _by_run(records, metric), end)
+        line_chart(short_name(metric), direction(metric), _by_group(groups, metric), end)
         for metric in metrics
     )
     return list(filter(None, charts))
@@ -63,7 +64,7 @@ def direction(metric: str) -> str:
     return f"{better} is better" if better else ""
 
 
-def loss_charts(records: Records) -> list[Chart]:
+def loss_charts(groups: Groups) -> list[Chart]:
     """The losses, and how probably real D holds real and generated images."""
     networks = {"generator": "loss/generator", "discriminator": "loss/discriminator"}
     images = {
@@ -71,17 +72,17 @@ def loss_charts(records: Records) -> list[Chart]:
         "generated images": "discriminator/fake_probability",
     }
     return [
-        *_curves(records, "Loss", "loss", networks),
-        *_curves(records, "Gradient penalty", "loss", {"penalty": "loss/penalty"}),
-        *_curves(records, "Probability of being real", "probability", images, (0.0, 1.0)),
+        *_curves(groups, "Loss", "loss", networks),
+        *_curves(groups, "Gradient penalty", "loss", {"penalty": "loss/penalty"}),
+        *_curves(groups, "Probability of being real", "probability", images, (0.0, 1.0)),
     ]
 
 
-def speed_charts(records: Records) -> list[Chart]:
+def speed_charts(groups: Groups) -> list[Chart]:
     """Images a second."""
     metric = "speed/images_per_second"
-    fastest = max((value for record in records for value in record.values(metric)), default=0.0)
-    return _curves(records, "Speed", "images/s", {"images/s": metric}, (0.0, fastest))
+    fastest = max((value for run in _runs(groups) for value in run.values(metric)), default=0.0)
+    return _curves(groups, "Speed", "images/s", {"images/s": metric}, (0.0, fastest))
 
 
 def time_parts(record: RunRecord) -> list[tuple[int, str, float, float]]:
@@ -104,52 +105,60 @@ def time_parts(record: RunRecord) -> list[tuple[int, str, float, float]]:
     ]
 
 
-def config_sections(records: Records) -> dict[str, Fields]:
+def config_sections(groups: Groups) -> dict[str, Fields]:
     """The fields of the config by the dotted name of their section."""
-    runs = [_sections("", dataclasses.asdict(record.config)) for record in records]
-    return {name: _fields([run[name] for run in runs]) for name in runs[0]}
+    found = [
+        [_sections("", dataclasses.asdict(run.config)) for run in group.runs] for group in groups
+    ]
+    return {name: _fields([[run[name] for run in runs] for runs in found]) for name in found[0][0]}
 
 
-def environment(records: Records) -> Fields:
+def environment(groups: Groups) -> Fields:
     """The versions and the machine, as far as the runs noted them."""
-    return _fields([record.environment for record in records])
+    return _fields([[run.environment for run in group.runs] for group in groups])
 
 
 def _curves(
-    records: Records,
+    groups: Groups,
     title: str,
     unit: str,
     metrics: dict[str, str],
     y_range: tuple[float, float] | None = None,
 ) -> list[Chart]:
-    """Metrics by label: in one chart for one run, in a chart each for several."""
-    if len(records) == 1:
-        points = {label: records[0].points(metric) for label, metric in metrics.items()}
-        lines = {title: [Series(label, i, points[label]) for i, label in enumerate(points)]}
+    """Metrics by label: in one chart for one config, in a chart each for several."""
+    if len(groups) == 1:
+        labels = enumerate(metrics.items())
+        lines = {title: [groups[0].series(label, i, metric) for i, (label, metric) in labels]}
     else:
         lines = {
-            f"{title}: {label}" if len(metrics) > 1 else title: _by_run(records, metric)
+            f"{title}: {label}" if len(metrics) > 1 else title: _by_group(groups, metric)
             for label, metric in metrics.items()
         }
-    end = _last_epoch(records)
+    end = _last_epoch(groups)
     charts = (line_chart(title, unit, series, end, y_range) for title, series in lines.items())
     return list(filter(None, charts))
 
 
-def _by_run(records: Records, metric: str) -> list[Series]:
-    return [
-        Series(run.name, colour, run.points(metric), run.floor.get(metric))
-        for colour, run in enumerate(records)
-    ]
+def _by_group(groups: Groups, metric: str) -> list[Series]:
+    return [group.series(group.label, colour, metric) for colour, group in enumerate(groups)]
 
 
-def _last_epoch(records: Records) -> float:
-    return max((epoch for run in records for epoch in run.values("epoch")), default=0.0) or 1.0
+def _runs(groups: Groups) -> list[RunRecord]:
+    return [run for group in groups for run in group.runs]
 
 
-def _fields(runs: Sequence[dict[str, Any]]) -> Fields:
-    names = dict.fromkeys(name for fields in runs for name in fields)
-    return {name: [_shown(fields.get(name)) for fields in runs] for name in names}
+def _last_epoch(groups: Groups) -> float:
+    epochs = (epoch for run in _runs(groups) for epoch in run.values("epoch"))
+    return max(epochs, default=0.0) or 1.0
+
+
+def _fields(groups: Sequence[Sequence[dict[str, Any]]]) -> Fields:
+    """The value of each field in each group; where its runs differ, all their values."""
+    names = dict.fromkeys(name for runs in groups for fields in runs for name in fields)
+    return {
+        name: [" / ".join(dict.fromkeys(_shown(run.get(name)) for run in runs)) for runs in groups]
+        for name in names
+    }
 
 
 def _sections(prefix: str, fields: dict[str, Any]) -> dict[str, dict[str, Any]]:
