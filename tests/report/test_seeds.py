@@ -96,6 +96,7 @@ def test_ten_runs_of_two_configs_are_two_curves(tmp_path: Path) -> None:
     write_report(runs, str(tmp_path / "report.html"))
     page = Page(tmp_path / "report.html")
     assert page.texts("h1") == ["10 runs side by side"]
+    assert page.texts("h2")[0] == "Best first"
     chart = next(figure for figure in page.all("figure", "chart"))
     for words in ("old_seed* (5 seeds)", "new_seed*", "mean over seeds; band: lowest to highest"):
         assert words in chart.text

@@ -16,6 +16,16 @@ def number(value: float | None) -> str:
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e9 else f"{value:.4g}"
 
 
+def spread(values: tuple[float, float | None] | None) -> str:
+    """A mean and, of several values, their standard deviation, such as `4.75 ± 1.1`."""
+    if values is None:
+        return DASH
+    mean, deviation = values
+    return (
+        number(mean) if deviation is None else f"{number(mean)} \N{PLUS-MINUS SIGN} {deviation:.2g}"
+    )
+
+
 def percent(share: float) -> str:
     """A share of 1, such as `52.5%`."""
     return f"{100 * share:.1f}%"

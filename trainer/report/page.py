@@ -13,7 +13,7 @@ from trainer.errors import UserError
 from trainer.evaluation.measure_names import quality_metrics, short_name
 from trainer.report import sections
 from trainer.report.charts import COLOURS
-from trainer.report.formats import base64_text, breakable, duration, number, percent
+from trainer.report.formats import base64_text, breakable, duration, number, percent, spread
 from trainer.report.record import read_run
 from trainer.report.seeds import Groups, by_seed
 from trainer.storage.files import naming_the_output, write_text
@@ -28,7 +28,7 @@ _TEMPLATES = jinja2.Environment(
     lstrip_blocks=True,
 )
 _FILTERS = (
-    *(base64_text, breakable, duration, number, percent, short_name),
+    *(base64_text, breakable, duration, number, percent, short_name, spread),
     *(sections.direction, sections.quality_cells, sections.state, sections.time_parts),
 )
 _TEMPLATES.filters |= {function.__name__: function for function in _FILTERS}
@@ -71,6 +71,7 @@ def page(groups: Groups) -> str:
         several=len(records) > 1,
         has_seeds=len(groups) < len(records),
         epochs=sorted({epoch for record in records for epoch in record.grids}),
+        ranking=sections.ranking_table(groups),
         metrics=metrics,
         has_floor=bool(metrics) and any(record.floor for record in records),
         quality_charts=sections.quality_charts(groups, metrics),

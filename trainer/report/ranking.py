@@ -14,7 +14,8 @@ Numbers = Mapping[str, float]
 """Values by the name of their metric, with `step` and `epoch`."""
 
 Spread = tuple[float, float | None]
-"""The mean over seeds and their standard deviation (of n - 1), None for a single value."""
+"""The mean over seeds and their standard deviation (of n - 1), None for a single value and where
+one is not finite."""
 
 _MEASURES = ("fid", "coverage", "class_kl")
 _LOSSES = ("loss/generator", "loss/discriminator")
@@ -138,5 +139,5 @@ def _spread(numbers: Sequence[Numbers], name: str) -> Spread | None:
     values = [each[name] for each in numbers if name in each]
     if not values:
         return None
-    deviation = float(np.std(values, ddof=1)) if len(values) > 1 else None
-    return float(np.mean(values)), deviation
+    has_deviation = len(values) > 1 and all(map(math.isfinite, values))
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if has_deviation else None

@@ -7,6 +7,7 @@ from typing import Any
 from trainer.evaluation.measure_names import better_direction, short_name
 from trainer.report.charts import Chart, Series, line_chart
 from trainer.report.formats import DASH, number
+from trainer.report.ranking import Candidate, Ranking, Spread, result_of
 from trainer.report.record import RunRecord
 from trainer.report.seeds import Groups
 from trainer.run.phases import Phase, seconds_by_phase
@@ -35,6 +36,41 @@ def state(record: RunRecord) -> str:
     of_steps = f" of {wanted.steps:,}" if wanted.steps else ""
     of_epochs = "" if wanted.steps else f" of {wanted.epochs}"
     return f"step {step:,.0f}{of_steps}, epoch {epoch:.2f}{of_epochs}; newest numbers {changed}"
+
+
+@dataclasses.dataclass(frozen=True)
+class RankingTable:
+    """Several configs, best first.
+
+    Attributes:
+        by: the measure that orders them, without the prefix of metrics.
+        direction: which values of it are good.
+        heads: of the columns of numbers.
+        rows: colour, label and numbers of each config.
+    """
+
+    by: str
+    direction: str
+    heads: list[str]
+    rows: list[tuple[int, str, list[Spread | None]]]
+
+
+def ranking_table(groups: Groups) -> RankingTable | None:
+    """Several runs in the order of what ranks the first of them; None where nothing does."""
+    runs = _runs(groups)
+    best_by = runs[0].config.evaluation.best_by
+    candidates = [
+        Candidate((group.label,), [result_of(run.name, run.metrics, best_by) for run in group.runs])
+        for group in groups
+    ]
+    ranking = Ranking(candidates, best_by)
+    if len(runs) == 1 or not ranking.by:
+        return None
+    colours = {group.label: colour for colour, group in enumerate(groups)}
+    rows = [
+        (colours[each.name[0]], each.name[0], ranking.cells(each)) for each in ranking.candidates
+    ]
+    return RankingTable(short_name(ranking.by), direction(ranking.by), ranking.heads, rows)
 
 
 def quality_charts(groups: Groups, metrics: Sequence[str]) -> list[Chart]:
