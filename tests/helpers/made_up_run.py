@@ -11,6 +11,7 @@ import numpy as np
 
 from tests.helpers.tiny import tiny_config
 from trainer.config import Config
+from trainer.evaluation.evaluate import Evaluation, Measure
 from trainer.storage.png import png
 
 VOID = {"img", "input", "meta", "wbr"}
@@ -40,6 +41,7 @@ def make_run(
     floor: dict[str, float] | None = None,
     environment: dict[str, Any] | None = None,
     pictures: Sequence[str] = (),
+    evaluations: Sequence[Evaluation] = (),
 ) -> str:
     """Writes a run directory; what is not given is not there."""
     (folder / "samples").mkdir(parents=True)
@@ -51,11 +53,23 @@ def make_run(
         (folder / f"samples/epoch_{epoch:04d}.png").write_bytes(content)
     for name in pictures:
         (folder / name).write_bytes(png(np.zeros((8, 8, 1), np.uint8)))
+    if evaluations:
+        found = [dataclasses.asdict(evaluation) for evaluation in evaluations]
+        (folder / "evaluation.json").write_text(json.dumps(found))
     if floor is not None:
         (folder / "quality_floor.json").write_text(json.dumps(floor))
     if environment is not None:
         (folder / "environment.json").write_text(json.dumps(environment))
     return str(folder)
+
+
+def evaluation_of(source: Path | str, step: int | None, **values: float) -> Evaluation:
+    """What --mode=evaluate writes: each value with an interval of one to either side."""
+    measures = {
+        f"{name}_tiny_1a2b3c4d": Measure(value, value - 1, value + 1, 2.5)
+        for name, value in values.items()
+    }
+    return Evaluation(measures, str(source), step, 2000, 5, "tiny_1a2b3c4d", 0, "5e6f7a8b")
 
 
 def make_full_run(folder: Path) -> str:
@@ -79,6 +93,7 @@ def make_full_run(folder: Path) -> str:
         floor={FID: 2.5},
         environment={"tensorflow": "2.21.0", "replicas": 1},
         pictures=["timelapse.gif", "nearest.png"],
+        evaluations=[evaluation_of(folder / "checkpoints/step-20", 20, fid=14.5)],
     )
 
 

@@ -74,6 +74,7 @@ def page(groups: Groups) -> str:
         ranking=sections.ranking_table(groups),
         metrics=metrics,
         has_floor=bool(metrics) and any(record.floor for record in records),
+        evaluations=sections.evaluations(records),
         quality_charts=sections.quality_charts(groups, metrics),
         loss_charts=sections.loss_charts(groups),
         speed_charts=sections.speed_charts(groups),

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from trainer.config import Config
 from trainer.report.charts import Point
+from trainer.report.evaluations import Score, read_scores
 from trainer.run.data_record import DataRecord, read_data_record
 from trainer.run.metrics_file import read_metrics
 from trainer.run.run_dir import (
@@ -45,6 +46,8 @@ class RunRecord:
     """The lines of metrics.jsonl; each may lack any name but the step."""
     floor: dict[str, float]
     """What real images reach against other real images, by the name of the metric."""
+    scores: list[Score]
+    """What --mode=evaluate found, of this run or of several."""
     changed: datetime.datetime
     """When the newest numbers were written."""
     row_names: tuple[str, ...]
@@ -109,6 +112,7 @@ def read_run(run_dir: str, picture_bytes: int) -> RunRecord:
             for metric, given in json_object(os.path.join(run_dir, QUALITY_FLOOR)).items()
             if (value := _finite(given)) is not None
         },
+        scores=read_scores(run_dir),
         changed=datetime.datetime.fromtimestamp(changed.mtime_nsec / 1e9, datetime.UTC),
         grids=_grids(run_dir, picture_bytes // 2, too_large),
         timelapse=_picture(run_dir, TIMELAPSE, picture_bytes // 4, too_large),

@@ -6,9 +6,10 @@ from typing import Any
 
 from trainer.evaluation.measure_names import better_direction, short_name
 from trainer.report.charts import Chart, Series, line_chart
+from trainer.report.evaluations import Score
 from trainer.report.formats import DASH, number
 from trainer.report.ranking import Candidate, Ranking, Spread, result_of
-from trainer.report.record import RunRecord
+from trainer.report.record import Records, RunRecord
 from trainer.report.seeds import Groups
 from trainer.run.phases import Phase, seconds_by_phase
 
@@ -92,6 +93,15 @@ def quality_cells(record: RunRecord, metric: str) -> list[str]:
         value, epoch = extreme(values, key=lambda pair: pair[0])
         best = f"{number(value)} (epoch {epoch:.4g})"
     return [number(record.newest(metric)), best, number(record.floor.get(metric))]
+
+
+def evaluations(records: Records) -> dict[str, list[Score]]:
+    """What --mode=evaluate found, by measure; what two runs both have stands there once."""
+    found = dict.fromkeys(score for record in records for score in record.scores)
+    by_measure: dict[str, list[Score]] = {}
+    for score in found:
+        by_measure.setdefault(score.measure, []).append(score)
+    return by_measure
 
 
 def direction(metric: str) -> str:

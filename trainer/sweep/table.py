@@ -56,8 +56,8 @@ def _about(rungs: Sequence[str]) -> str:
     if not rungs:
         return ""
     return (
-        f" Rungs of {', '.join(rungs)} epochs: the best third of each, rounded up, went on; a row "
-        "is about the last rung that its candidate reached."
+        f" Rungs of {' and '.join(rungs)} epochs: the best third of each, rounded up, went on; a "
+        "row is about the last rung that its candidate reached."
     )
 
 
