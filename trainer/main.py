@@ -168,7 +168,7 @@ def _preflight() -> None:
 def _sweep() -> None:
     if not given.SWEEP.value:
         raise UserError(
-            f"--sweep_rungs={','.join(given.SWEEP_RUNGS.value)}: is of a sweep: give --sweep too, "
+            f"--sweep_rungs={','.join(given.SWEEP_RUNGS.value)} is for a sweep: give --sweep too, "
             "such as --sweep=seed=1,2."
         )
 

@@ -25,6 +25,7 @@ def test_a_sweep_with_rungs_goes_on_as_if_trained_in_one_piece(
     )
     rate = "optimizer.generator.learning_rate"
     flags = ("--sweep_rungs=1,2", "--sweep_processes=2", f"--sweep={rate}=0.001,0.1")
+    assert "give --sweep too" in command.finish(flags[0], exit_code=2)
     refused = command.finish(*flags, exit_code=2)
     assert "set --config.evaluation.every_epochs=1" in refused and not (tmp_path / "run").exists()
     output = command.finish(*flags, *evaluated)
