@@ -54,7 +54,7 @@ def test_candidates_are_ordered_by_the_mean_of_their_last_evaluations() -> None:
     cells = ranking.cells(ranking.candidates[0])
     assert cells[1] == pytest.approx((5.5, statistics.stdev([4, 7])))
     assert cells[2] == pytest.approx((2.5, statistics.stdev([4, 1])))
-    assert (cells[3], cells[4]) == ((4.0, 0.0), None)
+    assert (cells[3], cells[4]) == ((4.0, None), None)
     assert ranking.cells(ranking.candidates[1])[:3] == [(2, None), (6, None), (2, None)]
 
 

@@ -24,7 +24,7 @@ def test_the_table_says_what_ranks_and_has_mean_and_spread_over_seeds() -> None:
         *("loss/generator", "loss/discriminator"),
     ]
     # Of 4 and 5.5: mean 4.75, deviation sqrt(2 * 0.75^2) = 1.06.
-    assert rows[2] == ["2", "2", "2 +- 0", "4.75 +- 1.1", "4 +- 1.4", "2 +- 0", "-"]
+    assert rows[2] == ["2", "2", "2", "4.75 +- 1.1", "4 +- 1.4", "2", "-"]
     assert rows[3] == ["1", "1", "2", "7", "7", "2", "-"]
     assert "Best run: 2-1, fid_x 4 at step 20." in text
     assert "ungs of" not in text

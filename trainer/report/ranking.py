@@ -14,8 +14,8 @@ Numbers = Mapping[str, float]
 """Values by the name of their metric, with `step` and `epoch`."""
 
 Spread = tuple[float, float | None]
-"""The mean over seeds and their standard deviation (of n - 1), None for a single value and where
-one is not finite."""
+"""The mean over seeds and their standard deviation (of n - 1), None where they do not differ or one
+is not finite."""
 
 _MEASURES = ("fid", "coverage", "class_kl")
 _LOSSES = ("loss/generator", "loss/discriminator")
@@ -139,5 +139,5 @@ def _spread(numbers: Sequence[Numbers], name: str) -> Spread | None:
     values = [each[name] for each in numbers if name in each]
     if not values:
         return None
-    has_deviation = len(values) > 1 and all(map(math.isfinite, values))
-    return float(np.mean(values)), float(np.std(values, ddof=1)) if has_deviation else None
+    differ = len({*values}) > 1 and all(map(math.isfinite, values))
+    return float(np.mean(values)), float(np.std(values, ddof=1)) if differ else None
