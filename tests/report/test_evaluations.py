@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import logging
 from pathlib import Path
@@ -20,11 +21,16 @@ def test_scores_are_read_as_they_were_written(tmp_path: Path) -> None:
     )
     fid, recall = "fid_tiny_1a2b3c4d", "recall_tiny_1a2b3c4d"
     assert read_scores(run) == [
-        Score("a/best/step-10", 2000, fid, 12.0, 11.0, 13.0, 2.5),
-        Score("a/best/step-10", 2000, recall, 0.5, -0.5, 1.5, 2.5),
-        Score("b/export", 2000, fid, 13.0, 12.0, 14.0, 2.5),
+        Score("a/best/step-10", fid, 2000, "5e6f7a8b", 12.0, 11.0, 13.0, 2.5),
+        Score("a/best/step-10", recall, 2000, "5e6f7a8b", 0.5, -0.5, 1.5, 2.5),
+        Score("b/export", fid, 2000, "5e6f7a8b", 13.0, 12.0, 14.0, 2.5),
     ]
     assert read_scores(str(tmp_path)) == []
+
+
+def evaluations_in(report: Path) -> list[list[str]]:
+    rows = Page(report).rows()
+    return rows[rows.index(["images of", "value", "95% interval", "real images"]) + 1 :]
 
 
 def test_the_report_has_all_of_a_measure_together_and_each_once(tmp_path: Path) -> None:
@@ -35,18 +41,29 @@ def test_the_report_has_all_of_a_measure_together_and_each_once(tmp_path: Path) 
         make_run(tmp_path / "b", [log_line(10)], evaluations=[second]),
     ]
     write_report(runs, str(tmp_path / "report.html"))
-    rows = Page(tmp_path / "report.html").rows()
-    start = rows.index(["checkpoint", "value", "95% interval", "real images", "samples"])
-    assert rows[start + 1 : start + 6] == [
-        ["fid_tiny_1a2b3c4d lower is better"],
-        ["a/checkpoints/step-10", "12", "11 to 13", "2.5", "2,000"],
-        ["b/checkpoints/step-10", "13", "12 to 14", "2.5", "2,000"],
-        ["oddity_tiny_1a2b3c4d"],
-        ["a/checkpoints/step-10", "1", "0 to 2", "2.5", "2,000"],
+    assert evaluations_in(tmp_path / "report.html")[:5] == [
+        ["fid_tiny_1a2b3c4d lower is better, 2,000 images"],
+        ["a/checkpoints/step-10", "12", "11 to 13", "2.5"],
+        ["b/checkpoints/step-10", "13", "12 to 14", "2.5"],
+        ["oddity_tiny_1a2b3c4d 2,000 images"],
+        ["a/checkpoints/step-10", "1", "0 to 2", "2.5"],
     ]
 
 
-WHOLE: dict[str, Any] = {"source": "a", "step": 1, "samples": 9}
+def test_what_does_not_compare_stands_apart(tmp_path: Path) -> None:
+    first = evaluation_of("a/checkpoints/step-10", 10, fid=12.0)
+    others = [{"samples": 500}, {"records": "9c0d1e2f"}]
+    found = [first, *(dataclasses.replace(first, **changes) for changes in others)]  # type: ignore[arg-type]
+    run = make_run(tmp_path / "a", [log_line(10)], evaluations=found)
+    write_report([run], str(tmp_path / "report.html"))
+    titles = [row[0] for row in evaluations_in(tmp_path / "report.html") if len(row) == 1]
+    assert titles == [
+        f"fid_tiny_1a2b3c4d lower is better, {images} images, beside the real images {real}"
+        for images, real in (("2,000", "5e6f7a8b"), ("500", "5e6f7a8b"), ("2,000", "9c0d1e2f"))
+    ]
+
+
+WHOLE: dict[str, Any] = {"source": "a", "step": 1, "samples": 9, "records": "5e6f"}
 
 
 @pytest.mark.parametrize(

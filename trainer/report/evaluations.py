@@ -15,17 +15,20 @@ log = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """A measure of one checkpoint or SavedModel: a value, its 95% interval, what real images score.
+    """A measure of some images: a value, its 95% interval, what real images score.
 
     Attributes:
-        source: the last parts of its path, such as `mnist/checkpoints/step-2247`.
-        samples: generated images that were compared with as many real ones.
+        source: where they come from, the last parts of its path, such as
+            `mnist/checkpoints/step-2247`.
         measure: such as `fid_mnist64_1a2b3c4d`.
+        samples: images that were compared with as many real ones.
+        records: hash of the real images.
     """
 
     source: str
-    samples: int
     measure: str
+    samples: int
+    records: str
     value: float
     low: float
     high: float
@@ -52,15 +55,16 @@ def read_scores(run_dir: str) -> list[Score]:
 
 
 def _scores(entry: dict[str, Any]) -> list[Score]:
-    """The measures of one evaluated checkpoint or SavedModel."""
+    """The measures of one evaluated source."""
     parts = entry["source"].rstrip("/").split("/")
     # A checkpoint lies two folders below its run, an export in it.
     source = "/".join(parts[-2:] if entry["step"] is None else parts[-3:])
     return [
         Score(
             source,
-            int(entry["samples"]),
             measure,
+            int(entry["samples"]),
+            str(entry["records"]),
             *(float(found[name]) for name in ("value", "low", "high", "floor")),
         )
         for measure, found in entry["measures"].items()

@@ -95,13 +95,23 @@ def quality_cells(record: RunRecord, metric: str) -> list[str]:
     return [number(record.newest(metric)), best, number(record.floor.get(metric))]
 
 
-def evaluations(records: Records) -> dict[str, list[Score]]:
-    """What --mode=evaluate found, by measure; what two runs both have stands there once."""
+def evaluations(records: Records) -> list[tuple[str, str, list[Score]]]:
+    """What --mode=evaluate found: a measure, what its values compare by, and the values.
+
+    Of one measure only those stand together that are of as many images and of the same real ones.
+    What the files of two runs both have is there once.
+    """
     found = dict.fromkeys(score for record in records for score in record.scores)
-    by_measure: dict[str, list[Score]] = {}
+    compared: dict[tuple[str, int, str], list[Score]] = {}
     for score in found:
-        by_measure.setdefault(score.measure, []).append(score)
-    return by_measure
+        compared.setdefault((score.measure, score.samples, score.records), []).append(score)
+    has_several = len({score.records for score in found}) > 1
+    listed = []
+    for (measure, samples, real), scores in compared.items():
+        beside = f"beside the real images {real}" if has_several else ""
+        words = filter(None, [direction(measure), f"{samples:,} images", beside])
+        listed.append((measure, ", ".join(words), scores))
+    return listed
 
 
 def direction(metric: str) -> str:
