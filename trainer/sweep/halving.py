@@ -76,11 +76,13 @@ def _up_to(trial: Trial, epochs: int, flag: str) -> Trial:
 
 def has_gone_on(trial: Trial) -> bool:
     """Whether the run in the trial's folder is on its way to a later rung, and so past this one."""
+    if not trial.epochs or not has_config(trial.run_dir):
+        return False
     try:
-        wanted = read_config(trial.run_dir).train.epochs if has_config(trial.run_dir) else 0
+        wanted = read_config(trial.run_dir).train.epochs
     except UserError:
         return False  # which the run itself is to tell
-    lines = read_metrics(trial.run_dir) if wanted > trial.epochs > 0 else []
+    lines = read_metrics(trial.run_dir) if wanted > trial.epochs else []
     return bool(lines) and lines[-1]["epoch"] >= trial.epochs
 
 
