@@ -119,8 +119,7 @@ def _export() -> None:
 
 
 def _evaluate() -> None:
-    real = given.REAL.value
-    config = _validated_config() if given.CONFIG.present or real else None
+    config = _validated_config() if given.CONFIG.present else None
 
     import_tensorflow()
     from trainer.data.preparation import check_source
@@ -138,7 +137,7 @@ def _evaluate() -> None:
         count=given.COUNT.value,
         seed=given.SAMPLE_SEED.value,
         config=config,
-        real=real,
+        real=given.REAL.value,
         output=given.OUTPUT.value or (EVALUATION if packed[0] else None),
         trusts_saved_models=given.TRUST_SAVED_MODELS.value,
     )

@@ -171,7 +171,8 @@ def parse(argv: Sequence[str]) -> list[str]:
         field = name.removeprefix("config.")
         if not is_field(Config(), field):
             raise UserError(f"{argument}: {unknown_field_message(Config(), field)}")
-    if "config" not in given and mode in ("train", "preflight"):
+    # Beside --real, a config says no more than how to measure.
+    if "config" not in given and (mode in ("train", "preflight") or "real" in given):
         arguments.insert(1, f"--config={config_files.DEFAULT}")
     elif "config" not in given and fields:
         raise UserError(
