@@ -21,10 +21,7 @@ from trainer.sampling.sampler import Sampler
 from trainer.sampling.writing import write_samples
 from trainer.train import train
 
-OPTIONS = {
-    **{"checkpoint": "", "count": 150, "seed": 3},
-    **{"config": None, "real": None, "output": None},
-}
+OPTIONS = {"checkpoint": "", "count": 150, "seed": 3, "config": None, "output": None}
 
 
 @pytest.fixture(scope="module")

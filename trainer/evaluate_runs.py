@@ -40,8 +40,8 @@ def evaluate_runs(
     count: int | None,
     seed: int,
     config: Config | None,
-    real: str | None,
     output: str | None,
+    real: str | None = None,
     trusts_saved_models: bool = False,
 ) -> None:
     """Scores run directories, SavedModels, folders of pictures and .npz, and writes the JSON.

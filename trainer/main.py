@@ -137,8 +137,8 @@ def _evaluate() -> None:
         count=given.COUNT.value,
         seed=given.SAMPLE_SEED.value,
         config=config,
-        real=given.REAL.value,
         output=given.OUTPUT.value or (EVALUATION if packed[0] else None),
+        real=given.REAL.value,
         trusts_saved_models=given.TRUST_SAVED_MODELS.value,
     )
 
