@@ -171,10 +171,10 @@ def test_pictures_that_cannot_be_compared(runs: list[str], tmp_path: Path) -> No
         side = 8 + index // 149
         Image.new("L", (side, side)).save(tmp_path / "mixed" / f"{index:03}.png")
     np.savez(few, images=np.zeros((140, 8, 8, 1), np.uint8))
-    np.savez(large, images=np.zeros((150, 9, 9, 1), np.uint8))
+    np.savez(large, images=np.zeros((150, 8, 9, 1), np.uint8))
     with pytest.raises(UserError, match="140 pictures, fewer than 150: give --count=140"):
         evaluate_runs([few], **options)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="images of 9x9x1, and the real ones are 8x8x1"):
+    with pytest.raises(UserError, match="images of 8x9x1, and the real ones are 8x8x1"):
         evaluate_runs([large], **options)  # type: ignore[arg-type]
     with pytest.raises(UserError, match=r"149\.png has 9x9 pixels, and .*000\.png 8x8"):
         evaluate_runs([str(tmp_path / "mixed")], **options)  # type: ignore[arg-type]

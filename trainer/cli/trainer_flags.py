@@ -105,7 +105,8 @@ OUTPUT = flags.DEFINE(
     "export: a folder; left out: RUN_DIR/export. evaluate, preflight: FILE.json. "
     "report: FILE.html.",
 )
-REAL = flags.DEFINE_string(
+REAL = flags.DEFINE(
+    PathParser(),
     "real",
     None,
     "The real images, in place of the config's: a folder of pictures, an .npz, or any source that "

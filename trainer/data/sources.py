@@ -71,16 +71,33 @@ def open_source(spec: str, resolution: int | None = None, channels: int | None =
             shape that images cannot be brought to.
         DiskError: the disk refuses to read them.
     """
+    if channels is not None and channels not in MODES:
+        raise UserError(f"{channels} channels asked for: give 1 (grey), 3 (RGB) or 4 (RGBA).")
+    if resolution is not None and not 1 <= resolution <= _RESOLUTION_AT_MOST:
+        raise UserError(f"resolution {resolution} asked for: give 1 to {_RESOLUTION_AT_MOST}.")
+    native = open_unscaled(spec)
+    height, width, native_channels = native.image_shape
+    side = resolution or min(height, width)
+    shape = (side, side, channels or native_channels)
+
+    def examples() -> Iterator[Example]:
+        return ((fit(image, shape), label) for image, label in native.examples())
+
+    return dataclasses.replace(native, image_shape=shape, examples=examples)
+
+
+def open_unscaled(spec: str) -> Source:
+    """Opens a source as it is; of `images:`, whose sizes may differ, the shape says nothing.
+
+    Raises:
+        UserError: an unknown form, or files that are missing, broken or empty.
+        DiskError: the disk refuses to read them.
+    """
     kind, _, where = spec.partition(":")
     if kind not in _OPENERS or bool(where) != (kind != "digits"):
         near = difflib.get_close_matches(kind, _OPENERS, n=1)
         hint = f"; did you mean {near[0]}?" if near and near[0] != kind else "."
         raise UserError(f"unknown source {spec!r}: the forms are {FORMS}{hint}")
-    if channels is not None and channels not in MODES:
-        raise UserError(f"{channels} channels asked for: give 1 (grey), 3 (RGB) or 4 (RGBA).")
-    if resolution is not None and not 1 <= resolution <= _RESOLUTION_AT_MOST:
-        raise UserError(f"resolution {resolution} asked for: give 1 to {_RESOLUTION_AT_MOST}.")
-
     if is_gs(where):
         raise UserError(
             f"{spec} is on gs://, and sources are read from local disks: copy it here first, with "
@@ -91,16 +108,11 @@ def open_source(spec: str, resolution: int | None = None, channels: int | None =
     native = _OPENERS[kind](spec, user_path(where) if kind in _OF_FILES else where)
     if native.num_images == 0:
         raise UserError(f"{spec} has no images: give a source with at least one.")
-    height, width, native_channels = native.image_shape
-    if native_channels not in MODES:
-        raise UserError(f"{spec} has images of {native_channels} channels: 1, 3 and 4 are read.")
-    side = resolution or min(height, width)
-    shape = (side, side, channels or native_channels)
-
-    def examples() -> Iterator[Example]:
-        return ((fit(image, shape), label) for image, label in native.examples())
-
-    return dataclasses.replace(native, image_shape=shape, examples=examples)
+    if native.image_shape[2] not in MODES:
+        raise UserError(
+            f"{spec} has images of {native.image_shape[2]} channels: 1, 3 and 4 are read."
+        )
+    return native
 
 
 def is_same(spec: str, other: str) -> bool:

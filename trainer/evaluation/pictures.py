@@ -1,5 +1,6 @@
 """Anybody's pictures, a folder or an .npz, to be scored or to be compared with."""
 
+import dataclasses
 import itertools
 import os
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from trainer.data.image_folder import image_files, is_grey, read_image, with_channels
-from trainer.data.sources import Example, Source, open_source
+from trainer.data.sources import Example, Source, open_unscaled
 from trainer.errors import UserError
 from trainer.evaluation.features import Extractor
 from trainer.evaluation.reference import Batches, Reference, reference_of
@@ -25,13 +26,20 @@ def open_pictures(path: str, channels: int | None = None) -> Source:
     Raises:
         UserError: it holds none that can be read; its examples raise it where sizes differ.
     """
-    if os.path.isdir(path):
-        return _of_folder(Path(path), channels)
-    return open_source(f"npz:{path}" if path.endswith(".npz") else path, channels=channels)
+    folder = path.removeprefix("images:")
+    if os.path.isdir(folder):
+        return _of_folder(Path(folder), channels)
+    # Not `open_source`, which crops and scales.
+    source = open_unscaled(f"npz:{path}" if os.path.isfile(path) else path)
+    shape = (*source.image_shape[:2], channels or source.image_shape[2])
+
+    def examples() -> Iterator[Example]:
+        return ((with_channels(image, shape[2]), label) for image, label in source.examples())
+
+    return dataclasses.replace(source, image_shape=shape, examples=examples)
 
 
 def _of_folder(root: Path, channels: int | None) -> Source:
-    # Not `open_source`, which scales what it reads.
     files, _ = image_files(root)
     height, width, _ = read_image(root / files[0]).shape
     shape = (height, width, channels or (1 if all(is_grey(root / file) for file in files) else 3))
