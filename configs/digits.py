@@ -1,24 +1,44 @@
-"""A small DCGAN on the 1,797 digits that scikit-learn ships: what is trained by default.
+"""A small GAN on the 1,797 digits that scikit-learn ships: what is trained by default.
 
-Paper:    Radford, Metz, Chintala 2015, https://arxiv.org/abs/1511.06434
+Papers:   as mnist_best.py, whose recipe it is
 Command:  make train, or python -m trainer.main --config=configs/digits.py --run_dir=runs/digits
-Time:     3.3 seconds an epoch, 4.4 minutes in all, on 2 cores of an AMD EPYC (2026-11-22)
-Result:   G 0.89, D 0.65; most samples legible as digits (2026-11-22)
+Time:     6.6 minutes, 270 images/s, on one core of an AMD EPYC with avx2 only (2026-12-01)
+Result:   G 0.71, D 1.37; fid 3.1 (before, by RMSprop and binary cross-entropy: 19.3), coverage
+          0.864 (0.443), class_kl 0.004 (0.092), real against real 1.8, 0.976, 0.010
+          (records64_448db1ca, a classifier of the same digits, 898 samples, one seed, 2026-12-01)
 """
 
-from trainer.config import Config, ModelConfig, OptimizerConfig, OptimizersConfig, TrainConfig
+from trainer.config import (
+    Config,
+    LossConfig,
+    ModelConfig,
+    OptimizerConfig,
+    OptimizersConfig,
+    TrainConfig,
+)
 
 
 def get_config() -> Config:
-    """Fewer channels than mnist.py and faster learning: few images, minutes on a laptop."""
+    """Fewer channels than mnist_best.py: few images, minutes on a laptop."""
     return Config(
         model=ModelConfig(
-            generator_filters=(128, 64, 32),
+            latent_dim=10,
+            generator_dense_units=128,
+            generator_filters=(64, 64, 32),
+            discriminator_stem_filters=16,
             discriminator_filters=(32, 64),
+            discriminator_dense_units=64,
+            dropout_rate=0.0,
         ),
-        optimizer=OptimizersConfig(
-            generator=OptimizerConfig(learning_rate=5e-4),
-            discriminator=OptimizerConfig(learning_rate=2e-4),
+        loss=LossConfig(
+            objective="non_saturating", penalty="r1", penalty_weight=2.0, penalty_every_steps=4
         ),
-        train=TrainConfig(epochs=80, grid_every_epochs=4),
+        optimizer=OptimizersConfig(generator=_adam(), discriminator=_adam()),
+        train=TrainConfig(
+            global_batch_size=16, epochs=60, ema_half_life_images=20_000, grid_every_epochs=4
+        ),
     )
+
+
+def _adam() -> OptimizerConfig:
+    return OptimizerConfig(name="adam", learning_rate=6e-4, beta_1=0.0, schedule="cosine")

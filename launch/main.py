@@ -13,7 +13,7 @@ Everything after -- goes to the trainer as it is.
 Examples:
   Two workers on this machine, restarted together if one dies:
     python -m launch.main submit --backend=local --workers=2 --config=configs/digits.py \
-        --run_dir=runs/two -- --config.train.group_size=32
+        --run_dir=runs/two -- --config.train.group_size=8
 
   What would be sent to Vertex AI for eight chips of a TPU v5e:
     python -m launch.main render --backend=vertex --config=configs/mnist.py \

@@ -34,7 +34,7 @@ Of several values the best: all for 2 epochs, the best third of them for 20:
       --sweep=seed=1,2 --sweep=model.discriminator_norm=none,layer,batch
 Two replicas without a GPU:
   python -m trainer.main --run_dir=runs/two --strategy=mirrored --logical_devices=2 \
-      --config.train.group_size=32
+      --config.train.group_size=8
 Watch: tensorboard --logdir runs
 """,
     "sample": r"""
