@@ -1,3 +1,4 @@
+import json
 import shutil
 import subprocess
 import sys
@@ -21,8 +22,8 @@ def run_dir(tmp_path: Path) -> Path:
     run_dir = tmp_path / "run"
     claim_run_dir(str(run_dir), tiny_config(), {"xla": False})
     Checkpoints(build_gan_on(tiny_config(), make_strategy_of(1)), str(run_dir)).save(1)
-    for name in ("data.json", "evaluation.json"):
-        (run_dir / name).write_text("{}")
+    (run_dir / "data.json").write_text("{}")
+    (run_dir / "evaluation.json").write_text('[{"source": "/home/me/runs/a/step-1", "samples": 9}]')
     return run_dir
 
 
@@ -43,6 +44,8 @@ def test_a_packed_generator_draws_as_its_run_up_to_rounding(run_dir: Path, folde
     original = build_gan_on(tiny_config(), make_strategy_of(1)).generator
     for one, other in zip(packed.variables, original.variables, strict=True):
         np.testing.assert_array_equal(one, other.numpy().astype(np.float16).astype(np.float32))
+    noted = json.loads((folder / "evaluation.json").read_text())
+    assert noted == [{"source": "step-1", "samples": 9}]
     images = [np.concatenate(list(Sampler(each).images(0, 64))) for each in (packed, original)]
     assert np.abs(images[0].astype(int) - images[1].astype(int)).max() <= 1
 

@@ -6,6 +6,7 @@ trainer/pack.py makes such folders.
 """
 
 import difflib
+import json
 import os
 import shutil
 from pathlib import Path
@@ -15,7 +16,7 @@ import numpy as np
 from trainer.errors import UserError
 from trainer.gan.networks import Generator
 from trainer.run.run_dir import CONFIG, DATA, EVALUATION
-from trainer.storage.files import replacing
+from trainer.storage.files import replacing, write_text
 
 PREFIX = "pretrained:"
 WEIGHTS = "weights.npz"
@@ -74,7 +75,13 @@ def pack(generator: Generator, run_dir: str, folder: str) -> None:
             "--mode=evaluate first."
         )
     os.makedirs(folder, exist_ok=True)
-    for name in (CONFIG, DATA, EVALUATION):
+    for name in (CONFIG, DATA):
         shutil.copyfile(os.path.join(run_dir, name), os.path.join(folder, name))
+    evaluations = [
+        # The path of the checkpoint is of the machine that it lay on.
+        each | {"source": os.path.basename(each["source"])}
+        for each in json.loads(Path(run_dir, EVALUATION).read_text())
+    ]
+    write_text(os.path.join(folder, EVALUATION), json.dumps(evaluations, indent=2) + "\n")
     with replacing(os.path.join(folder, WEIGHTS)) as temporary, open(temporary, "wb") as file:
         np.savez_compressed(file, **arrays)
