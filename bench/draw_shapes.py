@@ -17,6 +17,8 @@ from absl import app, flags
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
+from trainer.storage.files import replacing
+
 _OUTPUT = flags.DEFINE_string("output", None, "The .npz to write.", required=True)
 _COUNT = flags.DEFINE_integer("count", 20_000, "Pictures.", lower_bound=1)
 _SEED = flags.DEFINE_integer("seed", 0, "Decides all random numbers.", lower_bound=0)
@@ -94,7 +96,8 @@ def main(argv: Sequence[str]) -> None:
         ]
     )
     Path(_OUTPUT.value).parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(_OUTPUT.value, images=images, labels=labels)
+    with replacing(_OUTPUT.value) as temporary, open(temporary, "wb") as file:
+        np.savez_compressed(file, images=images, labels=labels)
 
 
 if __name__ == "__main__":

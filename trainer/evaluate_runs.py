@@ -118,9 +118,9 @@ def _is_pictures(source: str) -> bool:
     if source.endswith(".npz") or not os.path.isdir(source):
         return source.endswith(".npz")
     of_a_run = (CONFIG, CHECKPOINTS, WEIGHTS, SAVED_MODEL)
-    return holds_pictures(source) and not any(
-        os.path.exists(os.path.join(source, name)) for name in of_a_run
-    )
+    if any(os.path.exists(os.path.join(source, name)) for name in of_a_run):
+        return False
+    return holds_pictures(source)
 
 
 def _sample_signature(source: str) -> Any:

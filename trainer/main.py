@@ -15,7 +15,7 @@ from typing import NoReturn
 from trainer.cli import command, help
 from trainer.cli import trainer_flags as given
 from trainer.cli.compile_cache import use_compile_cache
-from trainer.cli.paths import user_path
+from trainer.cli.paths import PRETRAINED, user_path
 from trainer.cli.quiet_start import import_tensorflow
 from trainer.cli.terminal import print_if_read
 from trainer.config import Config
@@ -191,7 +191,7 @@ def _validated_config() -> Config:
 def _run_dir() -> str:
     run_dir = given.RUN_DIR.value or _path("run_dir", given.default_run_dir())
     mode = given.MODE.value
-    if run_dir.startswith("pretrained:") and mode not in ("sample", "export", "evaluate"):
+    if run_dir.startswith(PRETRAINED) and mode not in ("sample", "export", "evaluate"):
         raise UserError(
             f"--run_dir={run_dir}: a trained generator that comes along is for --mode=sample, "
             f"export and evaluate; --mode={mode} needs a folder."

@@ -8,6 +8,9 @@ from absl import flags
 from trainer.errors import UserError
 from trainer.storage.bucket import is_gs
 
+PRETRAINED = "pretrained:"
+"""What a trained generator that comes with the package is named by, in place of a folder."""
+
 
 class PathParser(flags.ArgumentParser):
     """Reads the value of a flag that is a path, or several."""

@@ -51,8 +51,8 @@ def inception(folder: str | None = None) -> tuple[str, Network]:
         UserError: it cannot be fetched, or is not what was noted.
         DiskError: the disk refuses to keep it.
     """
-    content = _content(folder or _cache_folder())
-    return hashlib.sha256(content).hexdigest()[:8], _network(content)
+    content, digest = _content(folder or _cache_folder())
+    return digest[:8], _network(content)
 
 
 def _cache_folder() -> str:
@@ -60,15 +60,16 @@ def _cache_folder() -> str:
     return os.path.join(cache, "dcgan-trainer")
 
 
-def _content(folder: str) -> bytes:
-    """The file, from the folder or the network, once its sha256 is the noted one."""
+def _content(folder: str) -> tuple[bytes, str]:
+    """The file, from the folder or the network, and its sha256, which is the noted one."""
     path, note = os.path.join(folder, FILE_NAME), os.path.join(folder, _NOTE)
     if not os.path.exists(path):
         content = _fetched(path)
         os.makedirs(folder, exist_ok=True)
         write_bytes(path, content)
-        write_bytes(note, hashlib.sha256(content).hexdigest().encode())
-        return content
+        digest = hashlib.sha256(content).hexdigest()
+        write_bytes(note, digest.encode())
+        return content, digest
     with open(path, "rb") as file:
         content = file.read()
     found = hashlib.sha256(content).hexdigest()
@@ -80,7 +81,7 @@ def _content(folder: str) -> bytes:
                 f"{path} has the sha256 {found}, and {expected} was noted when it came: it is "
                 f"damaged or another file. Delete it and {note}, and give the command again."
             )
-    return content
+    return content, found
 
 
 def _fetched(path: str) -> bytes:

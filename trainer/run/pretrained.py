@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
+from trainer.cli.paths import PRETRAINED
 from trainer.errors import UserError
 from trainer.gan.networks import Generator
 from trainer.run.run_dir import CONFIG, DATA, EVALUATION
 from trainer.storage.files import replacing, write_text
 
-PREFIX = "pretrained:"
 WEIGHTS = "weights.npz"
 
 FOLDER = Path(__file__).parents[1] / "pretrained"
@@ -30,14 +30,14 @@ def folder_of(run_dir: str) -> str | None:
     Raises:
         UserError: no trained generator of that name comes with the package.
     """
-    if not run_dir.startswith(PREFIX):
+    if not run_dir.startswith(PRETRAINED):
         return None
-    name = run_dir.removeprefix(PREFIX)
+    name = run_dir.removeprefix(PRETRAINED)
     names = sorted(path.parent.name for path in FOLDER.glob(f"*/{WEIGHTS}"))
     if name in names:
         return str(FOLDER / name)
     near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {PREFIX}{near[0]}?" if near else f"there are {', '.join(names)}."
+    hint = f"did you mean {PRETRAINED}{near[0]}?" if near else f"there are {', '.join(names)}."
     raise UserError(
         f"--run_dir={run_dir}: no trained generator of this name comes along: "
         f"{hint if names else 'there are none.'}"
